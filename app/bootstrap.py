@@ -1,0 +1,247 @@
+"""The one place where parts are wired: a store from its address, an engine from the settings."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from importlib import import_module
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
+
+from app.jobs import AsyncJobManager, BadInput, Discovered, EngineOptions, Runtime, TextCodec, discover
+from app.jobs.binding import bind
+from app.settings import Settings, settings
+from app.stores.base import Store
+
+SHIPPED_TASKS = ("app.catalog.tasks",)
+"""Packages of job types that come with Torpor."""
+_NEW_OBJECTS = 10_000
+"""New objects after which the collector looks at them; Python's own default is 700, or 2,000 from 3.13."""
+STORE_KINDS = (
+    "memory:, file:DIR, sqlite:///FILE, postgresql://USER:PASSWORD@HOST/NAME, mysql://USER:PASSWORD@HOST/NAME, "
+    "firestore://PROJECT/DATABASE"
+)
+
+
+def make_store(url: str, *, prefix: str = "", pool_size: int = 5) -> Store:
+    """The store that an address names; nothing is opened.
+
+    Args:
+        url: an address of one of the kinds in `STORE_KINDS`.
+        prefix: begins the names of all tables or collections.
+        pool_size: connections of a PostgreSQL or MySQL store.
+
+    Raises:
+        BadInput: the address is of no known kind, or lacks a part. The message never holds the password.
+    """
+    scheme, colon, rest = url.partition(":")
+    kind = scheme.split("+")[0]
+    if not colon:
+        raise BadInput("store_url", f"{url.rsplit('@', maxsplit=1)[-1]!r} has no kind", f"use one of: {STORE_KINDS}")
+    with _refused_as("store_url", f"use one of: {STORE_KINDS}"):
+        return _store(kind, url, rest, prefix, pool_size)
+
+
+@contextmanager
+def _refused_as(field: str, remedy: str) -> Iterator[None]:
+    """What a store refuses about its address is wrong input."""
+    try:
+        yield
+    except ValueError as error:
+        raise BadInput(field, str(error), remedy) from None
+
+
+def _store(kind: str, url: str, rest: str, prefix: str, pool_size: int) -> Store:
+    if kind == "memory":
+        from app.stores.memory import MemoryJobStore
+
+        return MemoryJobStore()
+    if kind == "file":
+        from app.stores.file import FileJobStore
+
+        folder = rest.removeprefix("//")
+        if not folder:
+            raise BadInput("store_url", "names no directory", "write it like file:./jobs_data")
+        return FileJobStore(storage_dir=folder, prefix=prefix)
+    if kind in ("sqlite", "postgresql", "postgres", "mysql", "mariadb"):
+        from app.stores.sql import DatabaseJobStore
+
+        names = {"postgres": "postgresql", "mariadb": "mysql"}
+        address = f"{names.get(kind, kind)}:{rest}"
+        return DatabaseJobStore(url=address, prefix=prefix, connection_pool_size=pool_size)
+    if kind == "firestore":
+        from app.stores.firestore import FirestoreJobStore
+
+        parts = urlsplit(url)
+        if not parts.netloc:
+            raise BadInput("store_url", "names no project", "write it like firestore://my-project/(default)")
+        return FirestoreJobStore(project=parts.netloc, database=parts.path.strip("/") or "(default)", prefix=prefix)
+    raise BadInput("store_url", f"{kind!r} is not a kind of store", f"use one of: {STORE_KINDS}")
+
+
+def names_a_store(given: Settings) -> bool:
+    """Whether the settings say at all where jobs are kept."""
+    database = given.storage.database.model_fields_set - {"connection_pool_size"}
+    return given.store_url is not None or "store_type" in given.job.model_fields_set or bool(database)
+
+
+def store_of(given: Settings, fallback_url: str | None = None) -> Store:
+    """The store that the settings name.
+
+    Args:
+        given: the settings.
+        fallback_url: where to, if the settings say nothing at all.
+
+    Raises:
+        BadInput: see `make_store`.
+    """
+    database = given.storage.database
+    size = database.connection_pool_size
+    if given.store_url is not None:
+        return make_store(given.store_url, prefix=given.prefix, pool_size=size)
+    if fallback_url is not None and not names_a_store(given):
+        return make_store(fallback_url, prefix=given.prefix, pool_size=size)
+    named = given.storage.database.model_fields_set - {"connection_pool_size"}
+    if given.job.store_type != "database" and ("store_type" in given.job.model_fields_set or not named):
+        return make_store(f"{given.job.store_type}:{given.job.store_path}", prefix=given.prefix)
+    from app.stores.sql import DatabaseJobStore
+
+    with _refused_as("storage.database", "see docs/settings.md"):
+        if database.dialect == "sqlite":
+            return DatabaseJobStore(dialect="sqlite", path=database.path, prefix=given.prefix)
+        return DatabaseJobStore(
+            dialect=database.dialect,
+            host=database.host,
+            port=database.port,
+            username=database.username,
+            password=database.password.get_secret_value() if database.password is not None else None,
+            database=database.name,
+            connection_pool_size=size,
+            prefix=given.prefix,
+        )
+
+
+def options_of(given: Settings) -> EngineOptions:
+    """The engine options that the settings make."""
+    return EngineOptions(
+        lease_seconds=given.lease_seconds,
+        flush_seconds=given.flush_seconds,
+        cancel_grace_seconds=given.cancel_grace_seconds,
+        shutdown_seconds=given.shutdown_seconds,
+        recovery_timeout=timedelta(minutes=given.job.job_recovery_timeout_minutes),
+        keep_jobs=given.keep_jobs,
+        keep_runs=given.keep_runs,
+        concurrency=given.concurrency,
+        shards=given.shards,
+    )
+
+
+def text_codec_of(given: Settings) -> TextCodec | None:
+    """The transformation of user data that the settings name, looked up from the current folder too.
+
+    Raises:
+        BadInput: it cannot be imported, or has no `encode` and `decode`.
+    """
+    if given.text_codec is None:
+        return None
+    module, _, attribute = given.text_codec.partition(":")
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))
+    try:
+        codec: TextCodec = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise BadInput(
+            "text_codec", f"{given.text_codec!r} cannot be imported: {error}", "write module:attribute"
+        ) from error
+    if not (hasattr(codec, "encode") and hasattr(codec, "decode")):
+        raise BadInput("text_codec", f"{given.text_codec!r} has no encode and decode", "name an object that has both")
+    return codec
+
+
+def discover_tasks(packages: Iterable[str]) -> Discovered:
+    """Import the shipped task packages and the named ones, which are looked up from the current folder too."""
+    return discover((*SHIPPED_TASKS, *packages), look_in=Path.cwd())
+
+
+def make_runtime(given: Settings, store: Store | None = None, fallback_url: str | None = None) -> Runtime:
+    """An engine from settings; nothing is opened, and nothing discovered.
+
+    Args:
+        given: the settings.
+        store: where jobs are kept; by default the settings say.
+        fallback_url: where to, if the settings say nothing at all.
+
+    Raises:
+        BadInput: a setting that names no store.
+    """
+    return Runtime(
+        store or store_of(given, fallback_url),
+        options=options_of(given),
+        text_codec=text_codec_of(given),
+        application={"catalog_apply_enabled": given.catalog_apply_enabled},
+    )
+
+
+def default_engine(store: Store | None = None) -> Runtime:
+    """An engine from the process's settings, its task packages discovered.
+
+    Args:
+        store: where jobs are kept; by default the settings say.
+
+    Raises:
+        BadInput: a setting that names no store.
+    """
+    discover_tasks(settings.task_packages)
+    return make_runtime(settings, store)
+
+
+def calm_collector() -> None:
+    """Tell the garbage collector of a process that does nothing but run jobs to look less often.
+
+    A job leaves some hundreds of short-lived objects behind, nearly none of them in a cycle, so that with Python's own
+    thresholds a quarter of a worker's processor time goes into looking at them; and what was imported stays for good.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_NEW_OBJECTS, 10, 10)
+
+
+class BoundEngine:
+    """An engine that the module functions and `handler.submit` talk to; leaving it lets go of it."""
+
+    def __init__(self, manager: AsyncJobManager) -> None:
+        self.manager = manager
+        bind(manager)
+
+    async def __aenter__(self) -> Self:
+        await self.manager.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Unbind the engine and close its store."""
+        bind(None)
+        await self.manager.close()
+
+
+def use_engine(store: Store | None = None, *, worker: bool = False) -> BoundEngine:
+    """Bind an engine to the current context, for the functions of `app.jobs` and `handler.submit`.
+
+    Args:
+        store: where jobs are kept; by default the settings say.
+        worker: whether to run jobs in this process as well.
+
+    Returns:
+        The binding: close it, or use it as an asynchronous context manager.
+    """
+    manager = AsyncJobManager(runtime=default_engine(store), worker=worker)
+    return BoundEngine(manager)

@@ -1,0 +1,27 @@
+"""Judging the catalogue without changing it: how good each exercise is, and what is wrong with families."""
+
+from app.catalog.reviewer.maintenance import FamilyFinding, FamilyReport, FindingCode, ProposedJob, scan_families
+from app.catalog.reviewer.quality_scanner import (
+    RULES,
+    QualityReport,
+    QualityScore,
+    Rule,
+    RuleKind,
+    heuristic_score_exercise,
+    scan_quality,
+)
+
+__all__ = [
+    "RULES",
+    "FamilyFinding",
+    "FamilyReport",
+    "FindingCode",
+    "ProposedJob",
+    "QualityReport",
+    "QualityScore",
+    "Rule",
+    "RuleKind",
+    "heuristic_score_exercise",
+    "scan_families",
+    "scan_quality",
+]

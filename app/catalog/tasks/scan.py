@@ -1,0 +1,45 @@
+"""`maintenance_scan`: what is wrong with families and exercises, and which jobs would mend it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import asdict
+from typing import Any
+
+from app.catalog.payloads import MaintenanceScan
+from app.catalog.reviewer import scan_families, scan_quality
+from app.catalog.store import CatalogStore
+from app.jobs import JobContext, JobQueue, job
+
+SHOWN = 20
+"""How many findings and proposed jobs the job's own result shows; all of them are saved results."""
+SAVED_PAGE = 200
+
+
+@job("maintenance_scan", queue=JobQueue.MAINTENANCE, payload_model=MaintenanceScan, timeout_seconds=1800)
+async def maintenance_scan(ctx: JobContext) -> dict[str, Any]:
+    """Scan all families and exercises: missing qualifiers, duplicate equipment, quality; propose jobs."""
+    await ctx.report_progress(0, 3, "reading the catalogue")
+    exercises = [stored.exercise for stored in await CatalogStore(ctx.store).all()]
+    await ctx.report_progress(1, 3, f"scanning the families of {len(exercises)} exercises")
+    # In threads: renewals of this worker's other jobs must not wait for them.
+    families = await asyncio.to_thread(scan_families, exercises)
+    await ctx.report_progress(2, 3, "judging each exercise")
+    quality = await asyncio.to_thread(scan_quality, exercises)
+    findings = [asdict(finding) for finding in families.findings]
+    proposed = [asdict(proposal) for proposal in families.proposed_jobs]
+    for name, rows in (("findings", findings), ("proposed_jobs", proposed)):
+        for start in range(0, len(rows), SAVED_PAGE):
+            await ctx.save_result({"part": name, "from": start, "rows": rows[start : start + SAVED_PAGE]})
+    await ctx.log(f"{len(findings)} findings in {families.families} families; {len(proposed)} jobs proposed")
+    await ctx.report_progress(3, 3, f"{len(findings)} findings, {len(proposed)} jobs proposed")
+    return {
+        "exercises": len(exercises),
+        "families": families.families,
+        "multi_equipment_families": families.multi_equipment_families,
+        "findings": families.counts(),
+        "first_findings": findings[:SHOWN],
+        "proposed_jobs": len(proposed),
+        "first_proposed_jobs": proposed[:SHOWN],
+        "quality": {"by_score": quality.by_score, "failed": quality.failed},
+    }

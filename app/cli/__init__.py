@@ -1,0 +1,5 @@
+"""The command `torpor`."""
+
+from app.cli.root import main
+
+__all__ = ["main"]

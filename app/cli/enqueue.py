@@ -1,0 +1,108 @@
+"""`torpor enqueue`: create and start one job, or every job of a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app.cli.job_file import json_object, read_job_file
+from app.cli.output import counted, job_json, jobs_table, print_json, problem
+from app.cli.session import FAILED, command_name, engine, run
+from app.jobs import AsyncJobManager, BadInput, Job, JobStatus, WaitTimeout
+
+LISTED = 20
+"""Up to so many jobs are listed one by one."""
+LOOK_SECONDS = 2.0
+"""How often a waiting command looks whether the job waits for a person."""
+
+
+async def _create_file(path: Path, manager: AsyncJobManager) -> list[Job]:
+    lines = await read_job_file(path, manager)
+    created: dict[int, Job] = {}
+    for start in (True, False):
+        chosen = [line for line in lines if line.start is start]
+        jobs = await manager.create_jobs([line.request for line in chosen], auto_start=start)
+        created.update(zip((line.number for line in chosen), jobs, strict=True))
+    return [created[number] for number in sorted(created)]
+
+
+def _note(jobs: list[Job], manager: AsyncJobManager, *, wait: bool) -> None:
+    """What a person has to know about jobs that were created; on standard error."""
+    if manager.runtime.store.limits().single_process:
+        if not wait:
+            problem("note: the store is memory:, so these jobs end with this command; take --wait, or another store")
+    elif any(job.status is JobStatus.QUEUED for job in jobs):
+        what = "waiting for a worker" if wait else "queued"
+        problem(f"{what}; `{command_name()} worker` runs what is queued")
+
+
+async def _ended(job: Job, manager: AsyncJobManager) -> Job:
+    """The job at its end, or when it waits for a person, which may be for ever."""
+    while True:
+        try:
+            return await manager.wait(job.id, LOOK_SECONDS)
+        except WaitTimeout:
+            now = await manager.get_job(job.id)
+            if now.status is JobStatus.NEEDS_REVIEW:
+                return now
+
+
+def enqueue(
+    job_type: Annotated[str | None, typer.Argument(metavar="TYPE", help="A registered job type.")] = None,
+    payload: Annotated[str, typer.Option(help="A JSON object for the handler.")] = "{}",
+    file: Annotated[Path | None, typer.Option(help="Jobs to create, one JSON object a line.")] = None,
+    queue: Annotated[str | None, typer.Option(help="priority or maintenance.")] = None,
+    priority: Annotated[str | None, typer.Option(help="low, normal, high or critical.")] = None,
+    delay: Annotated[str | None, typer.Option(help='Not before so long from now: seconds, or "5m", "2h".')] = None,
+    key: Annotated[str | None, typer.Option(help="Idempotency key: one job for one key.")] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="A tag; may be repeated.")] = None,
+    mode: Annotated[str | None, typer.Option(help="The job's mode; catalogue jobs know dry_run and apply.")] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait for the end, or for a person; exit 1 unless COMPLETED.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
+) -> None:
+    """Create a job and start it, or every job of a file: all of them are refused if one is wrong."""
+    options = {"--queue": queue, "--priority": priority, "--delay": delay, "--key": key, "--tag": tag, "--mode": mode}
+
+    async def work() -> list[Job]:
+        if (job_type is None) == (file is None):
+            raise BadInput("TYPE", "either a job type or --file is needed", "torpor enqueue TYPE --payload JSON")
+        async with engine(run_if_alone=wait) as manager:
+            if file is not None:
+                given = {"--payload": None if payload == "{}" else payload, **options}
+                if misplaced := [name for name, value in given.items() if value is not None]:
+                    raise BadInput(misplaced[0], "does not go with --file", "write it into the file's lines")
+                created = await _create_file(file, manager)
+            else:
+                job = await manager.submit(
+                    str(job_type),
+                    json_object(payload, "payload"),
+                    queue=queue,
+                    priority=priority,
+                    delay=delay,
+                    idempotency_key=key,
+                    tags=tag,
+                    mode=mode,
+                )
+                created = [job]
+            if not as_json:
+                _note(created, manager, wait=wait)
+            if wait:
+                created = [job if job.status is JobStatus.PENDING else await _ended(job, manager) for job in created]
+            return created
+
+    jobs = run(work)
+    if as_json:
+        print_json([job_json(job) for job in jobs] if file is not None else job_json(jobs[0]))
+    elif len(jobs) <= LISTED:
+        jobs_table(
+            jobs, "Jobs" if wait else "Created, or there already" if any(j.existing for j in jobs) else "Created"
+        )
+    else:
+        typer.echo(f"{counted(len(jobs), 'job')} created, or there already")
+    if wait and any(job.status not in (JobStatus.COMPLETED, JobStatus.PENDING) for job in jobs):
+        problem("not every job ended COMPLETED")
+        raise typer.Exit(FAILED)

@@ -1,0 +1,168 @@
+"""`torpor jobs`: list, show, cancel, retry and delete."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+
+from app.cli.output import job_json, jobs_table, print_json, runs_table, section, short_time
+from app.cli.session import engine, run
+from app.cli.tables import Column, table
+from app.jobs import Job, JobProgress, JobResults, LogEntry, RunSummary
+
+app = typer.Typer(help="Look at jobs and steer them.", no_args_is_help=True)
+
+SAVED_SHOWN = 200
+"""Characters that are shown of one saved result."""
+_FIRST = ("id", "type", "status")
+_CONTENTS = ("review", "checkpoint", "payload", "settings", "metadata")
+"""Fields that hold any JSON value, and are shown by themselves."""
+_NOT_FACTS = {*_CONTENTS, "result", "lease_token", "write_id", "control_id", "revision", "idempotent", "depth"}
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")]
+
+
+@app.command("list")
+def list_jobs(
+    status: Annotated[str | None, typer.Option(help="Only jobs in this status.")] = None,
+    job_type: Annotated[str | None, typer.Option("--type", help="Only jobs of this type.")] = None,
+    queue: Annotated[str | None, typer.Option(help="priority or maintenance.")] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="Only jobs with this tag; repeated: with all of them.")] = None,
+    batch: Annotated[str | None, typer.Option(help="Only jobs of this batch.")] = None,
+    parent: Annotated[str | None, typer.Option(help="Only jobs that this job created.")] = None,
+    created_after: Annotated[str | None, typer.Option(help="ISO time, UTC if it has no zone.")] = None,
+    created_before: Annotated[str | None, typer.Option(help="ISO time, UTC if it has no zone.")] = None,
+    sort_by: Annotated[str, typer.Option(help="created_at, priority or finished_at.")] = "created_at",
+    sort_order: Annotated[str, typer.Option(help="asc or desc.")] = "desc",
+    limit: Annotated[int, typer.Option(min=1, max=10_000)] = 50,
+    offset: Annotated[int, typer.Option(min=0)] = 0,
+    as_json: JsonFlag = False,
+) -> None:
+    """Jobs, newest first unless sorted otherwise."""
+    filters: dict[str, Any] = {
+        "status": status,
+        "type": job_type,
+        "queue": queue,
+        "tags": tuple(tag or ()),
+        "batch_id": batch,
+        "parent_id": parent,
+        "created_after": created_after,
+        "created_before": created_before,
+        "sort_by": sort_by,
+        "sort_order": sort_order,
+    }
+
+    async def work() -> list[Job]:
+        async with engine() as manager:
+            return await manager.list_jobs(limit=limit, offset=offset, **filters)
+
+    jobs = run(work)
+    if as_json:
+        print_json([job_json(job) for job in jobs])
+    else:
+        jobs_table(jobs)
+
+
+@app.command("show")
+def show(job_id: JobId, as_json: JsonFlag = False) -> None:
+    """One job: what it is, what it left, its runs and its log."""
+
+    async def work() -> tuple[Job, JobResults | None, list[RunSummary], list[LogEntry]]:
+        async with engine() as manager:
+            job = await manager.get_job(job_id)
+            results = await manager.get_job_results(job_id)
+            runs = await manager.get_run_history(job_id=job_id)
+            return job, results, runs, await manager.get_logs(job_id)
+
+    job, results, runs, log = run(work)
+    if as_json:
+        shown = job_json(job)
+        shown["results"] = None if results is None else {"result": results.result, "saved": results.saved}
+        shown["runs"] = [summary.model_dump(mode="json") for summary in runs]
+        shown["log"] = [entry.model_dump(mode="json") for entry in log]
+        print_json(shown)
+        return
+    show_job(job)
+    if results is not None and results.saved:
+        saved = ((number, json.dumps(data, default=str)[:SAVED_SHOWN]) for number, data in enumerate(results.saved, 1))
+        table("Saved results", ("#", Column("data, or its beginning", text=True)), saved)
+    if runs:
+        runs_table(runs)
+    if log:
+        rows = ((entry.number, short_time(entry.at), entry.level, entry.message) for entry in log)
+        table("Log", ("#", Column("at (UTC)", 1), "level", Column("message", text=True)), rows)
+
+
+def show_job(job: Job) -> None:
+    """A job's own fields: the plain ones in a table, then those that hold JSON."""
+    progress = job.progress
+    facts: dict[str, Any] = {
+        **job.model_dump(include=set(_FIRST)),
+        "error": f"{job.error.code}: {job.error.message}" if job.error is not None else "",
+        "progress": f"{progress.percentage:.0f}% {progress.message}".strip() if progress != JobProgress() else "",
+        "priority": job.priority.name.lower(),
+        "tags": ", ".join(job.tags),
+        **job.model_dump(exclude={*_NOT_FACTS, *_FIRST, "error", "progress", "priority", "tags"}),
+    }
+    for name, value in facts.items():
+        if isinstance(value, datetime):
+            facts[name] = f"{short_time(value)} UTC"
+    told = [(name, value) for name, value in facts.items() if value not in (None, "", 0)]
+    table(f"Job {job.id}", ("field", Column("value", text=True)), told)
+    contents = {"result": job.result.data if job.result is not None else None}
+    contents.update((name, getattr(job, name)) for name in _CONTENTS)
+    for name, value in contents.items():
+        if value not in (None, {}):
+            section(name, value)
+
+
+def _changed(job: Job, as_json: bool) -> None:
+    if as_json:
+        print_json(job_json(job))
+    else:
+        typer.echo(f"job {job.id} is {job.status}" + (" (its holder is told)" if job.control_action else ""))
+
+
+@app.command("cancel")
+def cancel(
+    job_id: JobId,
+    reason: Annotated[str, typer.Option(help="Kept with the job.")] = "cancelled on request",
+    as_json: JsonFlag = False,
+) -> None:
+    """End a job as CANCELLED; a running one is told at its next write."""
+
+    async def work() -> Job:
+        async with engine() as manager:
+            return await manager.cancel_job(job_id, reason)
+
+    _changed(run(work), as_json)
+
+
+@app.command("retry")
+def retry(job_id: JobId, as_json: JsonFlag = False) -> None:
+    """Run a job again that failed, was cancelled or waits for review."""
+
+    async def work() -> Job:
+        async with engine() as manager:
+            return await manager.retry_job(job_id)
+
+    _changed(run(work), as_json)
+
+
+@app.command("delete")
+def delete(job_id: JobId, as_json: JsonFlag = False) -> None:
+    """Remove a job that does not run; its run summaries stay."""
+
+    async def work() -> None:
+        async with engine() as manager:
+            await manager.delete_job(job_id)
+
+    run(work)
+    if as_json:
+        print_json({"deleted": job_id})
+    else:
+        typer.echo(f"job {job_id} deleted")

@@ -1,0 +1,172 @@
+"""The engine: durable jobs, leased with fencing, retried, watched over and kept as history.
+
+from app.jobs import JobContext, job
+
+@job("resize", timeout_seconds=60)
+async def resize(ctx: JobContext, width: int) -> dict[str, int]:
+    await ctx.report_progress(1, 1, "done")
+    return {"width": width}
+"""
+
+from app.jobs.attempt import Attempt
+from app.jobs.blocking import JobManager
+from app.jobs.clock import Chance, Clock, SystemClock
+from app.jobs.codec import Codec, TextCodec
+from app.jobs.context import (
+    BlockingJobContext,
+    JobContext,
+    clear_current_job_context,
+    get_current_job_context,
+    set_current_job_context,
+)
+from app.jobs.decorator import JobFunction, job
+from app.jobs.definition import JobDefinition, JobOptions
+from app.jobs.discovery import Discovered, DiscoveryFailure, discover
+from app.jobs.errors import (
+    AttemptTimeout,
+    BadInput,
+    Cancel,
+    ContinueLater,
+    DuplicateJobType,
+    IdempotencyConflict,
+    IllegalTransition,
+    JobNotFound,
+    LeaseLost,
+    NoEngine,
+    NoHandler,
+    PayloadInvalid,
+    PermanentError,
+    RetryLater,
+    ReviewNeeded,
+    RunningLoop,
+    TooLarge,
+    TorporError,
+    UnknownJobType,
+    WaitTimeout,
+)
+from app.jobs.executor import ExecutionContext, JobExecutor, JobHandler
+from app.jobs.functions import (
+    complete_job,
+    create_job,
+    fail_job,
+    get_daily_summary,
+    get_run_history,
+    lease_job,
+    poll_job,
+    recover_stuck_jobs,
+    release_job,
+    retry_job,
+)
+from app.jobs.manager import AsyncJobManager
+from app.jobs.models import (
+    AttemptLog,
+    Job,
+    JobError,
+    JobPriority,
+    JobProgress,
+    JobQueue,
+    JobResult,
+    JobStatus,
+    LogEntry,
+    Outcome,
+    RunSummary,
+)
+from app.jobs.openagents import OpenAgentsApp
+from app.jobs.options import EngineOptions
+from app.jobs.progress import ProgressBroker
+from app.jobs.registry import JobRegistry, JobType, Registry
+from app.jobs.repair import Repair, RepairableError, Repairer, execute_with_repair_loop
+from app.jobs.request import JobRequest
+from app.jobs.results import JobResults
+from app.jobs.run_history import DailySummary
+from app.jobs.runtime import Runtime
+from app.jobs.task import BaseTask, RunnerResult
+from app.jobs.watchdog import Watchdog, WatchdogReport
+from app.jobs.worker import Worker, WorkReport
+
+__all__ = [
+    "AsyncJobManager",
+    "Attempt",
+    "AttemptLog",
+    "AttemptTimeout",
+    "BadInput",
+    "BaseTask",
+    "BlockingJobContext",
+    "Cancel",
+    "Chance",
+    "Clock",
+    "Codec",
+    "ContinueLater",
+    "DailySummary",
+    "Discovered",
+    "DiscoveryFailure",
+    "DuplicateJobType",
+    "EngineOptions",
+    "ExecutionContext",
+    "IdempotencyConflict",
+    "IllegalTransition",
+    "Job",
+    "JobContext",
+    "JobDefinition",
+    "JobError",
+    "JobExecutor",
+    "JobFunction",
+    "JobHandler",
+    "JobManager",
+    "JobNotFound",
+    "JobOptions",
+    "JobPriority",
+    "JobProgress",
+    "JobQueue",
+    "JobRegistry",
+    "JobRequest",
+    "JobResult",
+    "JobResults",
+    "JobStatus",
+    "JobType",
+    "LeaseLost",
+    "LogEntry",
+    "NoEngine",
+    "NoHandler",
+    "OpenAgentsApp",
+    "Outcome",
+    "PayloadInvalid",
+    "PermanentError",
+    "ProgressBroker",
+    "Registry",
+    "Repair",
+    "RepairableError",
+    "Repairer",
+    "RetryLater",
+    "ReviewNeeded",
+    "RunSummary",
+    "RunnerResult",
+    "RunningLoop",
+    "Runtime",
+    "SystemClock",
+    "TextCodec",
+    "TooLarge",
+    "TorporError",
+    "UnknownJobType",
+    "WaitTimeout",
+    "Watchdog",
+    "WatchdogReport",
+    "WorkReport",
+    "Worker",
+    "clear_current_job_context",
+    "complete_job",
+    "create_job",
+    "discover",
+    "execute_with_repair_loop",
+    "fail_job",
+    "get_current_job_context",
+    "get_daily_summary",
+    "get_run_history",
+    "job",
+    "lease_job",
+    "poll_job",
+    "recover_stuck_jobs",
+    "release_job",
+    "retry_job",
+    "set_current_job_context",
+]

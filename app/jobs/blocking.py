@@ -1,0 +1,174 @@
+"""`JobManager`: the same verbs for blocking code. It has no logic of its own: each verb runs the one of
+`AsyncJobManager` on an event loop in a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import weakref
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from functools import update_wrapper
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar
+
+from app.jobs.errors import RunningLoop
+from app.jobs.manager import AsyncJobManager
+from app.jobs.models import JobProgress
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Caller(Protocol):
+    """Runs a coroutine somewhere and waits for its answer."""
+
+    def __call__(self, coroutine: Coroutine[Any, Any, R], /) -> R:
+        """The coroutine's answer."""
+
+
+Verb = Callable[Concatenate[AsyncJobManager, P], Coroutine[Any, Any, R]]
+
+
+class LoopThread:
+    """An event loop in a daemon thread, which ends with the process or when it is told to."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="torpor", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        self.loop.run_forever()
+
+    def call(self, coroutine: Coroutine[Any, Any, R]) -> R:
+        """Run a coroutine there and wait for its answer.
+
+        Raises:
+            RunningLoop: this thread runs an event loop itself, which the wait would block.
+        """
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result()
+        coroutine.close()
+        raise RunningLoop
+
+    def stop(self) -> None:
+        """End the loop and its thread."""
+        if self.loop.is_closed():
+            return
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join(timeout=10)
+        self.loop.close()
+
+
+def _blocking(verb: Verb[P, R]) -> Callable[Concatenate[JobManager, P], R]:
+    def call(self: JobManager, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self.call(verb(self.inner, *args, **kwargs))
+
+    update_wrapper(call, verb)
+    return call
+
+
+class JobManager:
+    """Creates, steers and reads jobs, from blocking code. Takes what `AsyncJobManager` takes.
+
+    Raises:
+        RunningLoop: used inside a running event loop.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self.loop_thread = LoopThread()
+        self.call: Caller = self.loop_thread.call
+        """Runs a coroutine on the manager's event loop and waits for its answer."""
+        self._finalizer: weakref.finalize[Any, Any] | None = weakref.finalize(self, LoopThread.stop, self.loop_thread)
+        try:
+            self.inner = self.call(self._make(args, options))
+        except BaseException:
+            self._finalizer()
+            raise
+
+    @staticmethod
+    async def _make(args: tuple[Any, ...], options: dict[str, Any]) -> AsyncJobManager:
+        return AsyncJobManager(*args, **options)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop the embedded worker, giving its jobs back, close the store, and end the thread."""
+        if self._finalizer is not None and self._finalizer.alive:
+            self.call(self.inner.close())
+            self._finalizer()
+
+    @property
+    def uptime(self) -> str:
+        """How long this manager has been there, for people: "2h 15m"."""
+        return self.inner.uptime
+
+    @property
+    def is_running(self) -> bool:
+        """Whether jobs run in this process."""
+        return self.inner.is_running
+
+    def register_handler(self, job_type: str, handler: Any) -> None:
+        """Let a function handle a type; see `AsyncJobManager.register_handler`."""
+        self.inner.register_handler(job_type, handler)
+
+    def subscribe_progress(self, job_id: str) -> Iterator[JobProgress]:
+        """The job's progress until the job ends."""
+        feed: AsyncIterator[JobProgress] = self.inner.subscribe_progress(job_id)
+        while True:
+            try:
+                yield self.call(_next(feed))
+            except StopAsyncIteration:
+                return
+
+    create_job = _blocking(AsyncJobManager.create_job)
+    submit = _blocking(AsyncJobManager.submit)
+    create_jobs = _blocking(AsyncJobManager.create_jobs)
+    start_job = _blocking(AsyncJobManager.start_job)
+    cancel_job = _blocking(AsyncJobManager.cancel_job)
+    cancel = _blocking(AsyncJobManager.cancel)
+    stop_job = _blocking(AsyncJobManager.stop_job)
+    pause_job = _blocking(AsyncJobManager.pause_job)
+    resume_job = _blocking(AsyncJobManager.resume_job)
+    retry_job = _blocking(AsyncJobManager.retry_job)
+    review = _blocking(AsyncJobManager.review)
+    delete_job = _blocking(AsyncJobManager.delete_job)
+    cleanup_old_jobs = _blocking(AsyncJobManager.cleanup_old_jobs)
+    resume_interrupted_jobs = _blocking(AsyncJobManager.resume_interrupted_jobs)
+    run_watchdog = _blocking(AsyncJobManager.run_watchdog)
+    get_job = _blocking(AsyncJobManager.get_job)
+    get = _blocking(AsyncJobManager.get)
+    get_job_status = _blocking(AsyncJobManager.get_job_status)
+    get_job_results = _blocking(AsyncJobManager.get_job_results)
+    get_logs = _blocking(AsyncJobManager.get_logs)
+    list_jobs = _blocking(AsyncJobManager.list_jobs)
+    list = _blocking(AsyncJobManager.list)
+    list_page = _blocking(AsyncJobManager.list_page)
+    count_jobs = _blocking(AsyncJobManager.count_jobs)
+    wait = _blocking(AsyncJobManager.wait)
+    get_run_history = _blocking(AsyncJobManager.get_run_history)
+    get_run_page = _blocking(AsyncJobManager.get_run_page)
+    get_daily_summary = _blocking(AsyncJobManager.get_daily_summary)
+    get_status = _blocking(AsyncJobManager.get_status)
+    get_system_health = _blocking(AsyncJobManager.get_system_health)
+    get_job_metrics = _blocking(AsyncJobManager.get_job_metrics)
+
+
+async def _next(feed: AsyncIterator[JobProgress]) -> JobProgress:
+    return await anext(feed)
+
+
+def manager_over(inner: AsyncJobManager, call: Caller) -> JobManager:
+    """The blocking verbs of a manager that lives on another thread's event loop, which closing leaves alone."""
+    manager = JobManager.__new__(JobManager)
+    manager.inner, manager.call, manager._finalizer = inner, call, None
+    return manager

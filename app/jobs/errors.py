@@ -1,0 +1,270 @@
+"""Every error of the engine, and the signals that a handler may raise.
+
+Each message says what was wrong, with which value, and what to do. `code` is the stable name that
+records, commands and HTTP answers carry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+
+class TorporError(Exception):
+    """Base of everything that the engine refuses or reports."""
+
+    code: ClassVar[str] = "TORPOR_ERROR"
+
+
+# --- refused before anything is written --------------------------------------------------------------
+
+
+class BadInput(TorporError):
+    """An argument that cannot be accepted. `field` names it, in the words of the API."""
+
+    code: ClassVar[str] = "BAD_INPUT"
+
+    def __init__(self, field: str, problem: str, remedy: str) -> None:
+        self.field = field
+        self.problem = problem
+        self.remedy = remedy
+        super().__init__(f"{field}: {problem}; {remedy}")
+
+
+class PayloadInvalid(BadInput):
+    """The payload does not fit the job type's model."""
+
+    code: ClassVar[str] = "PAYLOAD_INVALID"
+
+
+class TooLarge(BadInput):
+    """User data over its limit."""
+
+    code: ClassVar[str] = "TOO_LARGE"
+
+    def __init__(self, field: str, size: int, limit: int) -> None:
+        super().__init__(
+            field, f"{size:,} bytes, over the limit of {limit:,}", "keep large data elsewhere and pass its address"
+        )
+
+
+class UnknownJobType(BadInput):
+    """No handler is registered under that name."""
+
+    code: ClassVar[str] = "UNKNOWN_JOB_TYPE"
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        there = ", ".join(sorted(known)) or "none"
+        super().__init__("type", f"no job type is called {name!r}", f"registered: {there}")
+
+
+class DuplicateJobType(BadInput):
+    """Two handlers under one name."""
+
+    code: ClassVar[str] = "DUPLICATE_JOB_TYPE"
+
+    def __init__(self, name: str, first: str, second: str) -> None:
+        super().__init__("type", f"{name!r} is registered by {first} and again by {second}", "rename one of them")
+
+
+class IdempotencyConflict(BadInput):
+    """The key belongs to a job with another type or payload."""
+
+    code: ClassVar[str] = "IDEMPOTENCY_CONFLICT"
+
+    def __init__(self, key: str, job_id: str, differs: str) -> None:
+        self.job_id = job_id
+        super().__init__(
+            "idempotency_key",
+            f"{key!r} belongs to job {job_id}, whose {differs} differs",
+            "use another key, or create the job with the same arguments",
+        )
+
+
+class JobNotFound(BadInput):
+    """No job has that id."""
+
+    code: ClassVar[str] = "JOB_NOT_FOUND"
+
+    def __init__(self, job_id: str) -> None:
+        self.job_id = job_id
+        super().__init__("job_id", f"there is no job {job_id[:200]!r}", "list the jobs to see which there are")
+
+
+class IllegalTransition(BadInput):
+    """The job's state does not allow what was asked."""
+
+    code: ClassVar[str] = "ILLEGAL_TRANSITION"
+
+    def __init__(self, job_id: str, status: str, event: str, allowed: Iterable[str]) -> None:
+        self.job_id = job_id
+        self.status = status
+        self.event = event
+        there = ", ".join(sorted(allowed)) or "nothing"
+        super().__init__("job_id", f"job {job_id} is {status} and cannot {event}", f"from {status} it can: {there}")
+
+
+class NoHandler(BadInput):
+    """A job that nothing here can run."""
+
+    code: ClassVar[str] = "NO_HANDLER"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            "type", f"nothing is registered to run {name!r}", "register a handler with @job, or name its package"
+        )
+
+
+class NoEngine(TorporError):
+    """A function that needs an engine was called where none is bound."""
+
+    code: ClassVar[str] = "NO_ENGINE"
+
+    def __init__(self) -> None:
+        super().__init__("no engine is bound here; call app.bootstrap.use_engine(store) first")
+
+
+class RunningLoop(TorporError):
+    """The blocking manager was used inside a running event loop."""
+
+    code: ClassVar[str] = "RUNNING_LOOP"
+
+    def __init__(self) -> None:
+        super().__init__("JobManager would block the running event loop; use AsyncJobManager here")
+
+
+# --- what befalls a holder ---------------------------------------------------------------------------
+
+
+class LeaseLost(TorporError):
+    """The lease is not this holder's any more: stop, and write nothing."""
+
+    code: ClassVar[str] = "LEASE_LOST"
+
+    def __init__(self, job_id: str, why: str) -> None:
+        self.job_id = job_id
+        super().__init__(f"job {job_id}: {why}; this attempt can change nothing any more")
+
+
+class AttemptTimeout(TorporError):
+    """An attempt ran longer than its `timeout_seconds`."""
+
+    code: ClassVar[str] = "TIMEOUT"
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"the attempt ran longer than its timeout of {seconds:g} s; raise timeout_seconds or do less")
+
+
+class HandlerExit(TorporError):
+    """A handler tried to end its process."""
+
+    code: ClassVar[str] = "HANDLER_EXIT"
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(
+            f"the handler tried to end its process ({type(error).__name__}: {error}); let it return, or raise an error"
+        )
+
+
+class ResultInvalid(TorporError):
+    """What the handler returned cannot be stored."""
+
+    code: ClassVar[str] = "RESULT_INVALID"
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"the handler's result cannot be stored: {problem}; return JSON values")
+
+
+class Unreadable(TorporError):
+    """Stored user data that cannot be read back."""
+
+    code: ClassVar[str] = "UNREADABLE"
+
+    def __init__(self, job_id: str, field: str, cause: Exception) -> None:
+        super().__init__(
+            f"job {job_id}: its {field} cannot be read ({type(cause).__name__}); "
+            "is the codec, or its key, the one it was written with?"
+        )
+
+
+class LeaseExpired(TorporError):
+    """Too many leases of one job expired: its handler probably kills its worker."""
+
+    code: ClassVar[str] = "LEASE_EXPIRED"
+
+    def __init__(self, losses: int) -> None:
+        super().__init__(f"{losses} leases expired without a word from their holders; see the run history for when")
+
+
+# --- what a handler may raise ------------------------------------------------------------------------
+
+LONGEST_DELAY_SECONDS = 10 * 366 * 86400.0
+"""No job is put off for longer than ten years."""
+
+
+def _check_delay(seconds: float) -> None:
+    if not 0 <= seconds <= LONGEST_DELAY_SECONDS:
+        raise BadInput("seconds", f"{seconds:g} is not a delay", "give seconds from 0 up to ten years")
+
+
+class HandlerSignal(TorporError):
+    """Raised by a handler to end its attempt in a certain way; not a failure of the engine."""
+
+
+class RetryLater(HandlerSignal):
+    """Try again after `seconds`, whatever the retry policy's delay; counts as a retry."""
+
+    code: ClassVar[str] = "RETRY_LATER"
+
+    def __init__(self, seconds: float, message: str = "the handler asked to be tried later") -> None:
+        _check_delay(seconds)
+        self.seconds = seconds
+        super().__init__(message)
+
+
+class ContinueLater(HandlerSignal):
+    """End this slice and go on after `seconds` from the checkpoint; counts as neither retry nor failure."""
+
+    code: ClassVar[str] = "CONTINUE_LATER"
+
+    def __init__(self, seconds: float = 0.0, checkpoint: object = None) -> None:
+        _check_delay(seconds)
+        self.seconds = seconds
+        self.checkpoint = checkpoint
+        super().__init__(f"goes on in {seconds:g} s")
+
+
+class Cancel(HandlerSignal):
+    """End the job as CANCELLED."""
+
+    code: ClassVar[str] = "CANCELLED"
+
+    def __init__(self, reason: str = "the handler cancelled the job") -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
+class PermanentError(HandlerSignal):
+    """Fail the job now: trying again cannot help."""
+
+    code: ClassVar[str] = "PERMANENT_ERROR"
+
+
+class ReviewNeeded(HandlerSignal):
+    """Stop and wait for a person. `request` is what is asked, any JSON value."""
+
+    code: ClassVar[str] = "NEEDS_REVIEW"
+
+    def __init__(self, reason: str, request: object = None) -> None:
+        self.reason = reason
+        self.request = request
+        super().__init__(reason)
+
+
+class WaitTimeout(TorporError, TimeoutError):
+    """A job did not end in the time somebody was willing to wait."""
+
+    code: ClassVar[str] = "WAIT_TIMEOUT"
+
+    def __init__(self, job_id: str, seconds: float, status: str) -> None:
+        super().__init__(f"job {job_id} is still {status} after {seconds:g} s; wait longer, or look at it later")

@@ -1,0 +1,222 @@
+"""What can happen to a job. `app.jobs.transitions` says what each event does in each status."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar, Literal, TypeAlias
+
+from app.jobs.models import JobError, JobResult, Json
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Let a held job run: now, or from `wake_at`."""
+
+    verb: ClassVar[str] = "start"
+    wake_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Promote:
+    """A delay is over."""
+
+    verb: ClassVar[str] = "promote"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A worker takes the job under a new lease."""
+
+    verb: ClassVar[str] = "claim"
+    worker_id: str
+    lease_token: str
+    write_id: str
+    lease_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Renew:
+    """The holder keeps the lease for so much longer from now."""
+
+    verb: ClassVar[str] = "renew"
+    lease_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Abandon:
+    """The holder gives up on a handler that will not stop: the lease runs out in so many seconds.
+
+    With an error the loss counts as a failed attempt, without one as nothing (engine.md section 4).
+    """
+
+    verb: ClassVar[str] = "be abandoned"
+    lease_seconds: float
+    error: JobError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Complete:
+    """The handler is done; `skipped` if its validation said that there was nothing to do."""
+
+    verb: ClassVar[str] = "complete"
+    result: JobResult
+    skipped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """The attempt failed for good."""
+
+    verb: ClassVar[str] = "fail"
+    error: JobError
+    result: JobResult
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """The attempt failed and another may follow at `wake_at`."""
+
+    verb: ClassVar[str] = "retry"
+    error: JobError
+    wake_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """The holder gives the job back unfinished: shutdown, or a type it has no handler for. Not counted."""
+
+    verb: ClassVar[str] = "release"
+    wake_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """The holder's time is up and the job goes on in another lease from `wake_at`. Not counted."""
+
+    verb: ClassVar[str] = "slice"
+    wake_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Park:
+    """The job waits for a limit or a paused queue or type, named by `on`. Not counted."""
+
+    verb: ClassVar[str] = "park"
+    on: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unpark:
+    """What the job was parked on is free."""
+
+    verb: ClassVar[str] = "unpark"
+
+
+@dataclass(frozen=True, slots=True)
+class LoseLease:
+    """The lease ran out without a word from its holder."""
+
+    verb: ClassVar[str] = "lose its lease"
+
+
+@dataclass(frozen=True, slots=True)
+class RequestCancel:
+    """Somebody wants the job cancelled: at once if it does not run, else its holder is told."""
+
+    verb: ClassVar[str] = "cancel"
+    control_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """The holder ends the job as CANCELLED: asked to, over `max_duration`, or by the handler's own wish."""
+
+    verb: ClassVar[str] = "stop"
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Expire:
+    """The job was not begun by its `start_before`."""
+
+    verb: ClassVar[str] = "expire"
+
+
+@dataclass(frozen=True, slots=True)
+class RequestPause:
+    """Somebody wants the job paused: at once if it does not run, else at its next checkpoint."""
+
+    verb: ClassVar[str] = "pause"
+    control_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """The holder obeys a pause and gives its lease back."""
+
+    verb: ClassVar[str] = "hold"
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Let a paused job go on."""
+
+    verb: ClassVar[str] = "resume"
+
+
+@dataclass(frozen=True, slots=True)
+class AskReview:
+    """The holder stops and waits for a person."""
+
+    verb: ClassVar[str] = "ask for review"
+    reason: str
+    request: Json
+    error: JobError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decide:
+    """A person decided: run again (`approve`, or `edit` with another payload) or end it (`reject`)."""
+
+    verb: ClassVar[str] = "review"
+    decision: Literal["approve", "edit", "reject"]
+    by: str
+    comment: str
+    payload: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Requeue:
+    """Run an ended job again, with its counters back at zero."""
+
+    verb: ClassVar[str] = "be retried"
+    keep_checkpoint: bool = True
+
+
+Event: TypeAlias = (
+    Start
+    | Promote
+    | Claim
+    | Renew
+    | Abandon
+    | Complete
+    | Fail
+    | Retry
+    | Release
+    | Slice
+    | Park
+    | Unpark
+    | LoseLease
+    | RequestCancel
+    | Stop
+    | Expire
+    | RequestPause
+    | Hold
+    | Resume
+    | AskReview
+    | Decide
+    | Requeue
+)

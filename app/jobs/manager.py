@@ -1,0 +1,402 @@
+"""`AsyncJobManager`: everything that can be asked of an engine, for asynchronous code.
+
+`app.jobs.blocking.JobManager` offers the same verbs to blocking code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from types import TracebackType
+from typing import Any, Self
+
+from app.jobs.binding import bind, default_runtime
+from app.jobs.errors import BadInput, IllegalTransition, JobNotFound, NoHandler
+from app.jobs.events import Decide, Event, RequestCancel, RequestPause, Requeue, Resume, Start
+from app.jobs.executor import JobHandler, handler_definition
+from app.jobs.models import Job, JobStatus, Json
+from app.jobs.reader import JobReader
+from app.jobs.request import JobRequest, check_reason, job_of, request_of
+from app.jobs.retention import delete_page, delete_record, ended_before
+from app.jobs.runtime import Runtime
+from app.jobs.watchdog import Watchdog, WatchdogReport
+from app.jobs.worker import Worker
+from app.stores.base import PreconditionFailed, Store, Write
+
+logger = logging.getLogger(__name__)
+
+CLEAN_PAGE = 100
+
+
+class AsyncJobManager(JobReader):
+    """Creates, steers and reads jobs. Opens its store at the first verb; close it, or use it as a context manager."""
+
+    def __init__(
+        self,
+        job_store: Store | None = None,
+        *,
+        retention_days: float | None = None,
+        worker: bool | None = None,
+        concurrency: int | None = None,
+        runtime: Runtime | None = None,
+    ) -> None:
+        """Set up; nothing is opened yet.
+
+        Args:
+            job_store: where jobs are kept; without one (and without `runtime`) the settings say.
+            retention_days: how long ended jobs are kept; None leaves it to the settings.
+            worker: whether to run jobs in this process; None runs them on memory and file stores only.
+            concurrency: how many handlers that worker runs at once; None leaves it to the settings.
+            runtime: an engine that is put together already.
+
+        Raises:
+            NoEngine: no store was given, and nothing says how to make one from settings.
+        """
+        if runtime is None:
+            runtime = default_runtime(job_store)
+        if retention_days is not None:
+            runtime = runtime.with_options(replace(runtime.options, keep_jobs=timedelta(days=retention_days)))
+        super().__init__(runtime)
+        runtime.manager = self
+        self._embedded = runtime.store.limits().embedded_worker if worker is None else worker
+        self._concurrency = concurrency or runtime.options.concurrency
+        self._worker: Worker | None = None
+        self._work: asyncio.Task[Any] | None = None
+        self._opening = asyncio.Lock()
+        self._open = False
+        self._hinted = False
+        self._bound_before: AsyncJobManager | None = None
+
+    # --- life ---
+
+    async def open(self) -> Self:
+        """Open the store, take back interrupted jobs, and start the embedded worker if there is to be one."""
+        async with self._opening:
+            if self._open:
+                return self
+            await self.runtime.store.open()
+            if self._embedded:
+                await self._take_back(self.runtime.options.recovery_timeout)
+                upkeep = Watchdog(self.runtime).run
+                self._worker = Worker(self.runtime, concurrency=self._concurrency, upkeep=upkeep)
+                self._work = asyncio.get_running_loop().create_task(self._worker.run())
+                self._work.add_done_callback(_tell_failure)
+            self._open = True
+        return self
+
+    async def close(self) -> None:
+        """Stop the embedded worker, giving its jobs back, and close the store."""
+        if self._worker is not None and self._work is not None:
+            self._worker.stop()
+            await asyncio.wait({self._work})
+            self._worker = self._work = None
+        if self._open:
+            self._open = False
+            await self.runtime.store.close()
+
+    async def __aenter__(self) -> Self:
+        self._bound_before = bind(self)
+        return await self.open()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        bind(self._bound_before)
+        await self.close()
+
+    async def _ready(self) -> Runtime:
+        if not self._open:
+            await self.open()
+        return self.runtime
+
+    @property
+    def is_running(self) -> bool:
+        """Whether jobs run in this process."""
+        return self._work is not None and not self._work.done()
+
+    def register_handler(self, job_type: str, handler: JobHandler) -> None:
+        """Let a function handle a type: seed 000's way, with an `ExecutionContext`."""
+        self.runtime.registry.add(handler_definition(job_type, handler))
+
+    # --- create ---
+
+    async def create_job(
+        self,
+        /,
+        job_type: str | None = None,
+        payload: Mapping[str, Json] | None = None,
+        *,
+        auto_start: bool = False,
+        transaction: object = None,
+        **options: Any,
+    ) -> Job:
+        """Create a job, held until it is started.
+
+        Args:
+            job_type: a registered type; `custom` if left out.
+            payload: what the handler is given; checked against the type's model.
+            auto_start: let it run at once.
+            transaction: the caller's own open SQLAlchemy connection or session, or Firestore batch; the job is
+                created when that commits. A key that somebody else takes before that makes the commit fail.
+            options: the other fields of `JobRequest`.
+
+        Returns:
+            The job; with `existing=True` if its idempotency key was taken and this is the job there.
+
+        Raises:
+            BadInput: something is wrong with the arguments; nothing was written.
+            IdempotencyConflict: the key belongs to a job with another type or payload.
+            NotJoinable: the store cannot join that transaction.
+        """
+        request = request_of({"type": job_type, "payload": payload, **options})
+        (job,) = await self.create_jobs([request], auto_start=auto_start, transaction=transaction)
+        return job
+
+    async def submit(self, /, job_type: str, payload: Mapping[str, Json] | None = None, **options: Any) -> Job:
+        """Create a job and start it; see `create_job`."""
+        return await self.create_job(job_type, payload, auto_start=True, **options)
+
+    async def create_jobs(
+        self, requests: Sequence[JobRequest], *, auto_start: bool = False, transaction: object = None
+    ) -> list[Job]:
+        """Create many jobs, each by itself, in as few round trips as the store can.
+
+        Raises:
+            BadInput: one request is wrong; nothing was written.
+            IdempotencyConflict: as for `create_job`; other jobs of the call may have been created.
+        """
+        runtime = await self._ready()
+        now = runtime.clock.now()
+        shards = runtime.options.shards
+        depths = await self._depths({request.parent_id for request in requests if request.parent_id is not None})
+        jobs = [
+            job_of(
+                request,
+                runtime.registry,
+                now,
+                runtime.chance,
+                shards,
+                start=auto_start,
+                depth=depths.get(request.parent_id or "", 0),
+            )
+            for request in requests
+        ]
+        if auto_start:
+            self._hint_without_worker()
+        if transaction is None:
+            return await runtime.queue.create(jobs)
+        there = await runtime.queue.found_by_key(jobs)
+        new = [job for job in jobs if job.id not in there]
+        unit: list[Write] = [write for job in new for write in runtime.records.insert(job)]
+        if unit:
+            await runtime.store.enlist(transaction, unit)
+        return [there.get(job.id, job) for job in jobs]
+
+    async def _depths(self, parents: set[str]) -> dict[str, int]:
+        if not parents:
+            return {}
+        ids = sorted(parents)
+        found = await self.runtime.records.find(ids)
+        depths: dict[str, int] = {}
+        for parent, record in zip(ids, found, strict=True):
+            if record is None:
+                raise BadInput("parent_id", f"there is no job {parent!r}", "create the parent first")
+            depth = record.fields.get("depth")
+            depths[parent] = (depth if isinstance(depth, int) else 0) + 1
+        return depths
+
+    def _hint_without_worker(self) -> None:
+        if not self._embedded and not self._hinted:
+            self._hinted = True
+            logger.info("jobs are queued; run `torpor worker`, or make the manager with worker=True, to run them")
+
+    # --- steer ---
+
+    async def start_job(self, job_id: str) -> Job:
+        """Let a held job run. Starting one that is queued or running already changes nothing.
+
+        Raises:
+            JobNotFound, IllegalTransition: there is no such job, or it has ended.
+            NoHandler: nothing is registered for its type.
+        """
+
+        def decide(job: Job) -> Event | None:
+            if self.runtime.registry.find(job.type) is None:
+                raise NoHandler(job.type)
+            return None if job.status in (JobStatus.QUEUED, JobStatus.RUNNING) else Start()
+
+        await self._ready()
+        self._hint_without_worker()
+        return await self.runtime.queue.apply(job_id, decide)
+
+    async def cancel_job(self, job_id: str, reason: str = "cancelled on request") -> Job:
+        """End a job as CANCELLED: at once if it does not run, else its holder is told at its next write.
+
+        Raises:
+            JobNotFound, IllegalTransition: there is no such job, or it has ended already.
+            BadInput: a reason that cannot be stored.
+        """
+        check_reason(reason)
+        control_id = self.runtime.chance.token()
+
+        def decide(job: Job) -> Event | None:
+            return None if job.status is JobStatus.CANCELLED else RequestCancel(control_id, reason)
+
+        return await self._changed(job_id, decide)
+
+    async def cancel(self, job_id: str, reason: str = "cancelled on request") -> Job:
+        """The same as `cancel_job`."""
+        return await self.cancel_job(job_id, reason)
+
+    async def stop_job(self, job_id: str, reason: str = "stopped on request") -> Job:
+        """The same as `cancel_job`."""
+        return await self.cancel_job(job_id, reason)
+
+    async def pause_job(self, job_id: str, reason: str = "paused on request") -> Job:
+        """Hold a job: at once if it does not run, else at its next checkpoint.
+
+        Raises:
+            JobNotFound, IllegalTransition: there is no such job, or it has ended.
+            BadInput: a reason that cannot be stored.
+        """
+        check_reason(reason)
+        control_id = self.runtime.chance.token()
+
+        def decide(job: Job) -> Event | None:
+            return None if job.status is JobStatus.PAUSED else RequestPause(control_id, reason)
+
+        return await self._changed(job_id, decide)
+
+    async def resume_job(self, job_id: str) -> Job:
+        """Let a paused job go on from its checkpoint.
+
+        Raises:
+            JobNotFound, IllegalTransition: there is no such job, or it is not paused.
+        """
+        return await self._changed(job_id, lambda job: Resume())
+
+    async def retry_job(self, job_id: str, *, keep_checkpoint: bool = True) -> Job:
+        """Run a job again that ended FAILED or CANCELLED or waits for review, with its counters back at zero.
+
+        Raises:
+            JobNotFound, IllegalTransition: there is no such job, or it is in another state.
+        """
+        return await self._changed(job_id, lambda job: Requeue(keep_checkpoint))
+
+    async def review(
+        self,
+        job_id: str,
+        decision: str,
+        by: str,
+        comment: str = "",
+        payload: Mapping[str, Json] | None = None,
+    ) -> Job:
+        """Decide about a job that waits for a person.
+
+        Args:
+            job_id: the job.
+            decision: `approve` runs it again, `edit` with another payload, `reject` ends it CANCELLED.
+            by: who decided.
+            comment: why.
+            payload: for `edit`, the new payload; checked as at creation.
+
+        Raises:
+            JobNotFound, IllegalTransition: there is no such job, or it does not wait for review.
+            BadInput: an unknown decision, or a payload that does not fit.
+        """
+        if decision not in ("approve", "edit", "reject"):
+            raise BadInput("decision", f"{decision!r} is not a decision", "use approve, edit or reject")
+        if (decision == "edit") != (payload is not None):
+            raise BadInput("payload", "goes with edit, and edit needs it", "give a payload exactly when editing")
+
+        def decide(job: Job) -> Event:
+            definition = self.runtime.registry.find(job.type)
+            checked = None if payload is None else dict(payload)
+            if checked is not None and definition is not None:
+                checked = definition.check_payload(checked)
+            return Decide(decision, by, comment, checked)  # type: ignore[arg-type]  # checked above
+
+        return await self._changed(job_id, decide)
+
+    async def _changed(self, job_id: str, decide: Callable[[Job], Event | None]) -> Job:
+        await self._ready()
+        job = await self.runtime.queue.apply(job_id, decide)
+        if job.is_terminal:
+            await self.runtime.settled(job)
+        return job
+
+    async def delete_job(self, job_id: str) -> None:
+        """Remove a job with its log, results and chunks; its run summaries stay.
+
+        Raises:
+            JobNotFound: there is no such job.
+            IllegalTransition: it is running; cancel it first.
+        """
+        runtime = await self._ready()
+        while True:
+            (record,) = await runtime.records.find([job_id])
+            if record is None:
+                raise JobNotFound(job_id)
+            status = JobStatus(str(record.fields["status"]))
+            if status is JobStatus.RUNNING:
+                raise IllegalTransition(job_id, status, "be deleted", ["cancel"])
+            try:
+                return await delete_record(runtime.store, record)
+            except PreconditionFailed:
+                continue
+
+    async def cleanup_old_jobs(self, days: float | None = None) -> int:
+        """Delete ended jobs that ended more than `days` ago (by default the retention time).
+
+        Returns:
+            How many were deleted. 0 days deletes every ended job; unfinished ones never.
+
+        Raises:
+            BadInput: negative days.
+        """
+        runtime = await self._ready()
+        if days is not None and not days >= 0:
+            raise BadInput("days", f"{days:g} is not a number of days", "give 0 or more days")
+        try:
+            keep = runtime.options.keep_jobs if days is None else timedelta(days=days)
+            until = None if keep is None else runtime.clock.now() - keep + timedelta(microseconds=1)
+        except OverflowError:
+            until = None  # longer than there has been time: for ever
+        if until is None:
+            return 0
+        deleted = 0
+        while found := await ended_before(runtime.store, until):
+            deleted += await delete_page(runtime.store, found)
+        return deleted
+
+    async def resume_interrupted_jobs(self) -> int:
+        """Take back jobs whose holder is gone: those whose lease ran out, or all where no holder can be alive.
+
+        Returns:
+            How many go on, or have ended for it.
+        """
+        await self._ready()
+        return await self._take_back(timedelta(0))
+
+    async def _take_back(self, grace: timedelta) -> int:
+        runtime = self.runtime
+        alone = runtime.store.limits().single_process and grace <= timedelta(0) and not self.is_running
+        taken = 0
+        while True:
+            found = await runtime.queue.take_back(CLEAN_PAGE, everything=alone, grace=grace)
+            taken += sum(now is not None for _, now in found)
+            if len(found) < CLEAN_PAGE:
+                return taken
+
+    async def run_watchdog(self, *, dry_run: bool = False) -> WatchdogReport:
+        """One round of the watchdog; see `app.jobs.watchdog.Watchdog.run`."""
+        return await Watchdog(await self._ready()).run(dry_run=dry_run)
+
+
+def _tell_failure(work: asyncio.Task[Any]) -> None:
+    """A worker that ended by an error must not end in silence."""
+    if not work.cancelled() and (error := work.exception()) is not None:
+        logger.error("the embedded worker ended; no jobs run in this process any more", exc_info=error)

@@ -1,0 +1,336 @@
+"""The queue's verbs on the engine's side: create, claim, settle what nobody holds, and change by hand.
+
+Every change of a job goes through the transition table and a guarded write; a write that met another is
+decided anew on the fresh state.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from app.jobs.codec import canonical_json
+from app.jobs.errors import IdempotencyConflict, JobNotFound
+from app.jobs.events import Claim, Event, LoseLease, Promote
+from app.jobs.lease import Lease, LeaseParts
+from app.jobs.models import Job, JobQueue, JobStatus, changed
+from app.jobs.options import EngineOptions
+from app.jobs.retention import expiry
+from app.jobs.summaries import summarise
+from app.jobs.transitions import transition
+from app.stores.base import (
+    ClaimRequest,
+    Fields,
+    OutcomeUnknown,
+    PreconditionFailed,
+    Query,
+    Record,
+    RecordTooLarge,
+    StoreError,
+    StoreUnavailable,
+    Write,
+)
+
+logger = logging.getLogger(__name__)
+
+QUEUES = (JobQueue.PRIORITY, JobQueue.MAINTENANCE)
+"""`priority` is always polled first."""
+MAX_TRIES = 20
+"""How often a change by hand is decided anew before its conflict is reported."""
+T = TypeVar("T")
+_KEY_SPACE = uuid.UUID("6c1f5a52-9c0e-5f0a-8f0e-7d0c6f6b7a11")
+
+
+def job_id_of_key(key: str) -> str:
+    """The id of the job that an idempotency key names: the key lives exactly as long as its job."""
+    return str(uuid.uuid5(_KEY_SPACE, key))
+
+
+def _is_state(there: Job, after: Job) -> bool:
+    """Whether the stored job is in the state that a change was to bring it to, and not in one that came later."""
+    names = ("status", "revision", "updated_at", "control_id")
+    return all(getattr(there, name) == getattr(after, name) for name in names)
+
+
+async def _gather(waits: Sequence[Awaitable[T]]) -> list[T | StoreError]:
+    """All answers, with the store's refusals among them. Any other error is raised once all have ended."""
+    answers = await asyncio.gather(*waits, return_exceptions=True)
+    kept: list[T | StoreError] = []
+    for answer in answers:
+        if isinstance(answer, BaseException) and not isinstance(answer, StoreError):
+            raise answer
+        kept.append(answer)
+    return kept
+
+
+class Queue:
+    """Jobs in and out of the store."""
+
+    def __init__(self, parts: LeaseParts, options: EngineOptions) -> None:
+        self._parts = parts
+        self._options = options
+
+    # --- create ---
+
+    async def create(self, jobs: Sequence[Job]) -> list[Job]:
+        """Store new jobs, each by itself; one whose idempotency key is taken is answered with the job there.
+
+        Raises:
+            BadInput: user data that cannot be stored; nothing was written.
+            IdempotencyConflict: a key's job differs in type or payload.
+        """
+        prepared = [self._parts.records.insert(job) for job in jobs]
+        created: list[Job] = []
+        answers = await _gather([self._parts.commits.send(unit) for unit in prepared])
+        for job, answer in zip(jobs, answers, strict=True):
+            if isinstance(answer, list):
+                created.append(changed(job, {"version": answer[-1]}))
+            elif isinstance(answer, PreconditionFailed | OutcomeUnknown):
+                created.append(await self._created_before(job, answer))
+            else:
+                raise answer
+        return created
+
+    async def _created_before(self, job: Job, answer: StoreError) -> Job:
+        """What stands under the id of a job whose insert was refused, or whose answer was lost."""
+        unheard = False
+        for _ in range(MAX_TRIES):
+            unheard = unheard or isinstance(answer, OutcomeUnknown)
+            (there,) = await self._parts.records.get([job.id])
+            if there is not None:
+                break
+            try:  # deleted meanwhile, or never applied
+                versions = await self._parts.commits.commit(self._parts.records.insert(job))
+            except (PreconditionFailed, OutcomeUnknown) as next_answer:
+                answer = next_answer
+            else:
+                return changed(job, {"version": versions[-1]})
+        else:
+            raise answer
+        if unheard and there.created_at == job.created_at:
+            return there  # one of our own inserts, however late it arrived
+        if job.idempotency_key is None or there.idempotency_key is None:
+            raise answer
+        return self._same_job(job, there, job.idempotency_key)
+
+    @staticmethod
+    def _same_job(job: Job, there: Job, key: str) -> Job:
+        for differs in ("type", "payload"):
+            ours, theirs = getattr(job, differs), getattr(there, differs)
+            # By their texts: Python takes 1, 1.0 and True for equal, and a list for another thing than a tuple.
+            if canonical_json(ours) != canonical_json(theirs):
+                raise IdempotencyConflict(key, there.id, differs)
+        there.existing = True
+        return there
+
+    async def found_by_key(self, jobs: Sequence[Job]) -> dict[str, Job]:
+        """By their ids, those of the jobs whose idempotency key is taken already: as they are stored.
+
+        Raises:
+            IdempotencyConflict: a key's job differs in type or payload.
+        """
+        keyed = [(job, job.idempotency_key) for job in jobs if job.idempotency_key is not None]
+        found = await self._parts.records.get([job.id for job, _ in keyed]) if keyed else []
+        pairs = zip(keyed, found, strict=True)
+        return {job.id: self._same_job(job, there, key) for (job, key), there in pairs if there is not None}
+
+    # --- claim ---
+
+    async def claim(
+        self,
+        worker_id: str,
+        routes: Sequence[str],
+        limit: int,
+        *,
+        queues: Sequence[JobQueue] = QUEUES,
+        shards: Sequence[int] | None = None,
+        due: bool = True,
+    ) -> tuple[list[Lease], bool]:
+        """Take up to `limit` jobs for a worker, best first.
+
+        Returns:
+            Their leases, and whether more may be claimable right now.
+        """
+        parts = self._parts
+        sent_at = parts.clock.monotonic()
+        now = parts.clock.now()
+        leased: dict[str, Job] = {}
+
+        def lease(record: Record) -> Fields | None:
+            before = self._decoded(record)
+            if before is None:
+                return None
+            token = parts.chance.token()
+            event = Claim(worker_id, lease_token=token, write_id=token, lease_seconds=parts.lease_seconds)
+            after = leased[before.id] = self._claimed(before, event, now)
+            return parts.records.codec.patch(before, after)
+
+        def promote(record: Record) -> Fields | None:
+            before = self._decoded(record)
+            return None if before is None else parts.records.codec.patch(before, transition(before, Promote(), now))
+
+        request = ClaimRequest(
+            queues=tuple(map(str, queues)),
+            routes=tuple(routes),
+            limit=limit,
+            now=now,
+            due=due,
+            shards=tuple(shards) if shards is not None else tuple(range(self._options.shards)),
+        )
+        try:
+            claimed = await parts.store.claim(request, lease, promote)
+            jobs = [changed(leased[r.id], {"version": r.version}) for r in claimed.records]
+            full = claimed.full_page
+        except OutcomeUnknown as lost:
+            logger.warning("the answer to a claim was lost (%s); reading back", lost)
+            read = await self._read_back(list(leased), sent_at + parts.lease_seconds)
+            found = [parts.records.codec.job(record) for record in read if record is not None]
+            jobs = [job for job in found if job.lease_token == leased[job.id].lease_token]
+            full = True
+        return [Lease(parts, job, sent_at) for job in jobs if job.status is JobStatus.RUNNING], full
+
+    def _decoded(self, record: Record) -> Job | None:
+        """The job of a record; None, told in the log, if this version of the code cannot read it."""
+        try:
+            return self._parts.records.codec.job(record)
+        except (ValueError, TypeError):
+            logger.exception("job %s cannot be read by this version and is left alone", record.id)
+            return None
+
+    async def _read_back(self, job_ids: Sequence[str], until: float) -> list[Record | None]:
+        """The stored jobs as they are now, whatever it takes until that monotonic time: they may be ours."""
+        troubled = 0
+        while True:
+            try:
+                return await self._parts.store.get("jobs", job_ids)
+            except StoreUnavailable:
+                troubled += 1
+                if self._parts.clock.monotonic() >= until:
+                    raise
+                await self._parts.clock.sleep(min(2.0, 0.1 * 2**troubled))
+
+    def _claimed(self, before: Job, event: Claim, now: datetime) -> Job:
+        after = transition(before, event, now)
+        if after.is_terminal:  # it had to begin earlier
+            after = changed(after, {"expire_at": expiry(after, now, self._parts.keep_jobs)})
+        return after
+
+    async def claim_job(self, worker_id: str, job_id: str) -> Lease | None:
+        """Take one job by its id; None if it is not claimable now, or somebody was faster.
+
+        Raises:
+            JobNotFound: there is no such job.
+        """
+        parts = self._parts
+        sent_at = parts.clock.monotonic()
+        now = parts.clock.now()
+        (before,) = await parts.records.get([job_id])
+        if before is None:
+            raise JobNotFound(job_id)
+        due = before.ready_at is not None or (before.wake_at is not None and before.wake_at <= now)
+        if before.status is not JobStatus.QUEUED or not due:
+            return None
+        token = parts.chance.token()
+        event = Claim(worker_id, lease_token=token, write_id=token, lease_seconds=parts.lease_seconds)
+        after = self._claimed(before, event, now)
+        try:
+            versions = await parts.commits.commit(parts.records.update(before, after))
+        except PreconditionFailed:
+            return None
+        except OutcomeUnknown:
+            (there,) = await self._read_back([job_id], sent_at + parts.lease_seconds)
+            if there is None or there.fields.get("lease_token") != token:
+                return None
+            versions = [there.version]
+        if after.status is not JobStatus.RUNNING:
+            return None
+        return Lease(parts, changed(after, {"version": versions[-1]}), sent_at)
+
+    # --- change by hand ---
+
+    async def apply(self, job_id: str, decide: Callable[[Job], Event | None]) -> Job:
+        """Change a job that this caller does not hold, deciding anew whenever somebody was faster.
+
+        Args:
+            job_id: the job.
+            decide: the event for the job as it is now; None leaves it as it is.
+
+        Raises:
+            JobNotFound: there is no such job.
+            IllegalTransition: its status does not allow the event.
+            PreconditionFailed: it changed under every one of many tries.
+        """
+        tries = 0
+        while True:
+            (before,) = await self._parts.records.get([job_id], strict=False)
+            if before is None:
+                raise JobNotFound(job_id)
+            event = decide(before)
+            if event is None:
+                return before
+            try:
+                return await self.change(before, event)
+            except (PreconditionFailed, OutcomeUnknown):
+                tries += 1
+                if tries >= MAX_TRIES:
+                    raise
+
+    async def change(self, before: Job, event: Event) -> Job:
+        """Write the outcome of one event on exactly this state of a job.
+
+        Raises:
+            IllegalTransition: its status does not allow the event.
+            PreconditionFailed: it is not in that state any more.
+        """
+        now = self._parts.clock.now()
+        after = transition(before, event, now)
+        if after is before:
+            return before
+        if after.is_terminal and not before.is_terminal:
+            after = changed(after, {"expire_at": expiry(after, now, self._parts.keep_jobs)})
+        unit: list[Write] = []
+        if before.status is JobStatus.RUNNING and after.status is not JobStatus.RUNNING:
+            unit.append(self._parts.records.summary(summarise(before, after, now, self._parts.keep_runs), before))
+        unit.extend(self._parts.records.update(before, after))
+        try:
+            versions = await self._parts.commits.commit(unit)
+        except OutcomeUnknown:
+            (there,) = await self._parts.records.get([after.id], strict=False)
+            if there is None or not _is_state(there, after):
+                raise
+            return there
+        return changed(after, {"version": versions[-1]})
+
+    async def take_back(
+        self, limit: int, *, everything: bool = False, grace: timedelta = timedelta(0)
+    ) -> list[tuple[Job, Job | None]]:
+        """Take back jobs whose lease ran out, the longest expired first.
+
+        Args:
+            limit: at most so many.
+            everything: also leases that still live; right only where no holder can be alive.
+            grace: leave alone what ran out less long ago.
+
+        Returns:
+            Each job as it was found and as it is now; None for what is now if its holder was faster.
+        """
+        until = None if everything else self._parts.clock.now() - grace
+        page = await self._parts.store.query(Query("jobs.leased", until=until, limit=limit))
+        found = [self._parts.records.codec.job(record) for record in page.records]
+        changes = await _gather([self.change(job, LoseLease()) for job in found])
+        taken: list[tuple[Job, Job | None]] = []
+        for job, answer in zip(found, changes, strict=True):
+            if isinstance(answer, Job):
+                taken.append((job, answer))
+            elif isinstance(answer, PreconditionFailed | OutcomeUnknown):
+                taken.append((job, None))
+            elif isinstance(answer, RecordTooLarge):
+                logger.error("job %s cannot be taken back: %s", job.id, answer)
+                taken.append((job, None))
+            else:
+                raise answer
+        return taken

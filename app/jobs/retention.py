@@ -1,0 +1,59 @@
+"""Deleting ended jobs, each with what belongs to it: its log, saved results and chunks. Run summaries outlive it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from app.jobs.models import Job
+from app.jobs.results import pages
+from app.stores.base import Delete, PreconditionFailed, Query, Record, Store, Verify
+
+PAGE = 100
+BELONGINGS = {"logs": "logs.of_job", "results": "results.of_job", "chunks": "chunks.of_job"}
+"""Collections of records that belong to one job, and the shape that finds them."""
+
+
+def expiry(job: Job, now: datetime, keep: timedelta | None) -> datetime | None:
+    """From when on the store itself may delete an ended job's record: only if nothing else belongs to it."""
+    if keep is None or job.log_length or job.results_saved or job.chunks:
+        return None
+    return now + keep
+
+
+async def delete_record(store: Store, record: Record) -> None:
+    """Delete a job in exactly this state, with what belongs to it.
+
+    Raises:
+        PreconditionFailed: it has changed; it is still there.
+    """
+    deletes: list[Delete] = []
+    for collection, shape in BELONGINGS.items():
+        deletes.extend(Delete(collection, found.id) for found in await pages(store, shape, record.id))
+    size = store.limits().writes_per_commit - 1
+    # The job goes with the last page, so that a crash in between leaves a job that is found again.
+    while len(deletes) > size:
+        await store.commit([*deletes[:size], Verify("jobs", record.id, record.version)])
+        deletes = deletes[size:]
+    await store.commit([*deletes, Delete("jobs", record.id, record.version)])
+
+
+async def ended_before(store: Store, until: datetime) -> Sequence[Record]:
+    """A page of jobs that ended before a time, the oldest first."""
+    return (await store.query(Query("jobs.finished", until=until, limit=PAGE))).records
+
+
+async def delete_page(store: Store, records: Sequence[Record]) -> int:
+    """Delete jobs as they were found; one that somebody retried meanwhile stays.
+
+    Returns:
+        How many were deleted.
+    """
+    deleted = 0
+    for record in records:
+        try:
+            await delete_record(store, record)
+            deleted += 1
+        except PreconditionFailed:
+            continue
+    return deleted

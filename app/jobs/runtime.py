@@ -1,0 +1,79 @@
+"""The parts of one engine, put together once and handed to whoever needs them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from app.jobs.clock import Chance, Clock, SystemClock
+from app.jobs.codec import Codec, TextCodec
+from app.jobs.group import GroupCommit
+from app.jobs.lease import LeaseParts
+from app.jobs.models import Job
+from app.jobs.options import EngineOptions
+from app.jobs.progress import ProgressBroker
+from app.jobs.queue import Queue
+from app.jobs.records import JobRecords
+from app.jobs.registry import JobRegistry, Registry
+from app.stores.base import Store
+
+if TYPE_CHECKING:
+    from app.jobs.manager import AsyncJobManager
+
+
+class Runtime:
+    """Store, clock, randomness, registry and what is built on them. Belongs to one event loop at a time."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        options: EngineOptions | None = None,
+        registry: Registry | None = None,
+        clock: Clock | None = None,
+        chance: Chance | None = None,
+        text_codec: TextCodec | None = None,
+        application: Mapping[str, object] | None = None,
+    ) -> None:
+        self.application = dict(application or {})
+        """What the process's settings say to applications, by name."""
+        self.store = store
+        self.options = options or EngineOptions()
+        self.registry = registry if registry is not None else JobRegistry.registry
+        self.clock = clock or SystemClock()
+        self.chance = chance or Chance()
+        self._text_codec = text_codec
+        self.codec = Codec(text_codec)
+        self.records = JobRecords(store, self.codec, self.chance, self.options.data)
+        self.commits = GroupCommit(store)
+        self.broker = ProgressBroker()
+        self.parts = LeaseParts(
+            store=store,
+            commits=self.commits,
+            records=self.records,
+            clock=self.clock,
+            chance=self.chance,
+            lease_seconds=self.options.lease_seconds,
+            keep_jobs=self.options.keep_jobs,
+            keep_runs=self.options.keep_runs,
+        )
+        self.queue = Queue(self.parts, self.options)
+        self.manager: AsyncJobManager | None = None
+        """The manager over these parts, for handlers that create further jobs."""
+
+    def with_options(self, options: EngineOptions) -> Runtime:
+        """The same engine with other options."""
+        return Runtime(
+            self.store,
+            options=options,
+            registry=self.registry,
+            clock=self.clock,
+            chance=self.chance,
+            text_codec=self._text_codec,
+            application=self.application,
+        )
+
+    async def settled(self, job: Job) -> None:
+        """A lease of this process ended; tell those who listen here."""
+        if job.is_terminal:
+            await self.broker.close(job.id)

@@ -1,0 +1,157 @@
+"""The watchdog: heals what crashed. Not a job; bounded pages; may run twice at once, and be killed anywhere."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+
+from app.jobs.errors import IllegalTransition
+from app.jobs.events import Expire
+from app.jobs.models import Job, JobStatus
+from app.jobs.retention import delete_page, ended_before
+from app.jobs.run_history import closed_hours, roll_up
+from app.jobs.runtime import Runtime
+from app.stores.base import Delete, PreconditionFailed, Query
+
+logger = logging.getLogger(__name__)
+
+PAGE = 100
+"""Most records that one duty touches in one round; the rest waits for the next."""
+UNSTARTED_PAGES = 10
+"""So many pages are looked through for jobs that have not begun in time."""
+ROLLED_HOURS = 26
+"""How far back closed hours are rolled up: a day, and what a night without a watchdog left."""
+
+
+@dataclass(slots=True)
+class WatchdogReport:
+    """What one round did, or with `dry_run` would have done."""
+
+    recovered: int = 0
+    """Jobs taken back from holders whose lease ran out."""
+    expired: int = 0
+    """Jobs cancelled because they had not begun by their `start_before`."""
+    deleted_jobs: int = 0
+    deleted_runs: int = 0
+    rolled_up: int = 0
+    dry_run: bool = False
+
+    def as_dict(self) -> dict[str, int | bool]:
+        """As JSON."""
+        return asdict(self)
+
+
+class Watchdog:
+    """The duties, one method each; `run` does a round of all."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._rolled: set[datetime] = set()
+        """Hours that have their roll-up for sure, so that a round with nothing to do asks for none."""
+
+    async def run(self, *, dry_run: bool = False) -> WatchdogReport:
+        """One round.
+
+        Args:
+            dry_run: only count what would be done.
+
+        Raises:
+            Exception: what the first duty that failed raised; the others were done all the same.
+        """
+        report = WatchdogReport(dry_run=dry_run)
+        duties = {
+            "recovered": self.recover_stuck_jobs,
+            "expired": self.expire_unstarted_jobs,
+            "rolled_up": self.roll_up_hours,
+            "deleted_jobs": self.delete_old_jobs,
+            "deleted_runs": self.delete_old_runs,
+        }
+        failed: list[Exception] = []
+        for name, duty in duties.items():
+            try:
+                setattr(report, name, await duty(dry_run=dry_run))
+            except Exception as error:  # noqa: BLE001 - one duty that fails must not keep the others from being done
+                failed.append(error)
+                logger.warning("watchdog: %s failed: %s", duty.__name__, error)
+        if report.recovered or report.expired or report.deleted_jobs or report.deleted_runs:
+            logger.info("watchdog: %s", report.as_dict())
+        if failed:
+            raise failed[0]
+        return report
+
+    async def roll_up_hours(self, *, dry_run: bool = False) -> int:
+        """Make the roll-ups of closed hours that have none."""
+        hours = closed_hours(self._runtime.clock.now(), ROLLED_HOURS)
+        made = await roll_up(self._runtime, [hour for hour in hours if hour not in self._rolled], dry_run=dry_run)
+        if not dry_run:
+            self._rolled = set(hours)
+        return made
+
+    async def recover_stuck_jobs(self, *, dry_run: bool = False) -> int:
+        """Take back jobs whose lease ran out; what becomes of each, the transition table says."""
+        if dry_run:
+            query = Query("jobs.leased", until=self._runtime.clock.now(), limit=PAGE)
+            return len((await self._runtime.store.query(query)).records)
+        taken = await self._runtime.queue.take_back(PAGE)
+        for before, after in taken:
+            if after is not None:
+                logger.warning(
+                    "job %s: the lease of attempt %d ran out at %s; it is %s now",
+                    before.id,
+                    before.attempt,
+                    before.lease_expires_at,
+                    after.status,
+                )
+                await self._runtime.settled(after)
+        return sum(after is not None for _, after in taken)
+
+    async def expire_unstarted_jobs(self, *, dry_run: bool = False) -> int:
+        """Cancel jobs that have not begun by their `start_before`, wherever they wait."""
+        runtime, now = self._runtime, self._runtime.clock.now()
+        expired = 0
+        for status in (JobStatus.QUEUED, JobStatus.PENDING):
+            for job in await self._unstarted(status, now):
+                expired += 1
+                if dry_run:
+                    continue
+                try:
+                    await runtime.settled(await runtime.queue.change(job, Expire()))
+                except (PreconditionFailed, IllegalTransition):
+                    expired -= 1  # somebody was faster
+        return expired
+
+    async def _unstarted(self, status: JobStatus, now: datetime) -> list[Job]:
+        """A page of jobs that should have begun by now and have not; those that have begun do not hide them."""
+        unstarted: list[Job] = []
+        cursor: str | None = None
+        for _ in range(UNSTARTED_PAGES):
+            where = {"status": str(status)}
+            query = Query("jobs.expiring", where, until=now, limit=PAGE, cursor=cursor)
+            page = await self._runtime.store.query(query)
+            unstarted += [job for job in map(self._runtime.codec.job, page.records) if not job.attempt]
+            cursor = page.cursor
+            if cursor is None or len(unstarted) >= PAGE:
+                break
+        return unstarted[:PAGE]
+
+    async def delete_old_jobs(self, *, dry_run: bool = False) -> int:
+        """Delete ended jobs over their retention time, with their log, results and chunks."""
+        keep = self._runtime.options.keep_jobs
+        if keep is None:
+            return 0
+        store = self._runtime.store
+        found = await ended_before(store, self._runtime.clock.now() - keep)
+        return len(found) if dry_run else await delete_page(store, found)
+
+    async def delete_old_runs(self, *, dry_run: bool = False) -> int:
+        """Delete run summaries over their own retention time."""
+        keep: timedelta | None = self._runtime.options.keep_runs
+        if keep is None:
+            return 0
+        store = self._runtime.store
+        page = await store.query(Query("runs.list", until=self._runtime.clock.now() - keep, limit=PAGE))
+        if dry_run or not page.records:
+            return len(page.records)
+        await store.commit_each([[Delete("runs", record.id)] for record in page.records])
+        return len(page.records)

@@ -1,0 +1,137 @@
+"""Settings: from the environment (`TORPOR_…`), a `.env` file, or code.
+
+`TORPOR_STORE_URL` picks the store by itself; without it seed 001's names do:
+`settings.job.store_type`, `settings.storage.database.dialect`, and so on, in the environment
+`TORPOR_JOB__STORE_TYPE`, `TORPOR_STORAGE__DATABASE__DIALECT`.
+
+`settings` is the one permitted global; only constructors read it. docs/settings.md is made from the classes here.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Literal
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+_CHECKED = ConfigDict(validate_assignment=True, extra="forbid", use_attribute_docstrings=True)
+
+DAY = 86_400.0
+"""Longest duration that a setting in seconds takes: more is a slip of the unit."""
+CENTURY = 36_500.0
+Seconds = Annotated[float, Field(gt=0, le=DAY, allow_inf_nan=False)]
+Days = Annotated[float, Field(ge=0, le=CENTURY, allow_inf_nan=False)]
+
+
+class DatabaseSettings(BaseModel):
+    """A SQL database, in seed 001's words."""
+
+    model_config = _CHECKED
+
+    dialect: Literal["sqlite", "postgresql", "mysql"] = "sqlite"
+    """The kind of database."""
+    path: str = Field(default="torpor.db", min_length=1)
+    """The file of an SQLite database."""
+    host: str = Field(default="127.0.0.1", min_length=1)
+    """Where the server is. Like what follows, for PostgreSQL and MySQL only."""
+    port: int | None = Field(default=None, ge=1, le=65535)
+    """The server's port; without one the dialect's usual one."""
+    username: str | None = None
+    """Whom to log in as."""
+    password: SecretStr | None = None
+    """The password of that user. Never shown."""
+    name: str = Field(default="torpor", min_length=1)
+    """The database on the server."""
+    connection_pool_size: int = Field(default=5, ge=2, le=1000)
+    """Connections kept open to PostgreSQL or MySQL, with `TORPOR_STORE_URL` as well."""
+
+
+class StorageSettings(BaseModel):
+    """Where databases are."""
+
+    model_config = _CHECKED
+
+    database: DatabaseSettings = Field(default_factory=DatabaseSettings)
+
+
+class JobSettings(BaseModel):
+    """How jobs are kept, in seed 001's words."""
+
+    model_config = _CHECKED
+
+    store_type: Literal["memory", "file", "database"] = "memory"
+    """Where jobs are kept if `TORPOR_STORE_URL` does not say. If neither does, the command takes
+    `sqlite:///torpor.db`."""
+    store_path: str = Field(default="jobs_data", min_length=1)
+    """The directory of the file store."""
+    retention_days: Days = 30.0
+    """How long ended jobs are kept."""
+    run_retention_days: Days = 90.0
+    """How long run summaries are kept."""
+    job_recovery_timeout_minutes: float = Field(default=5.0, ge=0, le=DAY / 60, allow_inf_nan=False)
+    """How long a lease must have run out before start-up recovery takes its job back; never lengthens a lease."""
+
+
+class Settings(BaseSettings):
+    """All settings of a process."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="TORPOR_",
+        env_nested_delimiter="__",
+        env_ignore_empty=True,
+        env_file=".env",
+        extra="ignore",
+        populate_by_name=True,
+        validate_assignment=True,
+        use_attribute_docstrings=True,
+    )
+
+    store_url: str | None = Field(default=None, repr=False)
+    """Where jobs are kept: `memory:`, `file:DIR`, `sqlite:///FILE`, `postgresql://USER:PASSWORD@HOST/NAME`,
+    `mysql://USER:PASSWORD@HOST/NAME` or `firestore://PROJECT/DATABASE`."""
+    prefix: str = Field(default="", pattern=r"^[A-Za-z0-9_-]{0,40}$")
+    """Keeps environments apart in one database: names of tables and collections begin with it."""
+    text_codec: str | None = Field(default=None, pattern=r"^[\w.]+:\w+$")
+    """`module:attribute` of an object with `encode(text)` and `decode(text)`, applied to user data: payload, settings,
+    checkpoint, result, review, saved results and log lines. Every process needs the same one."""
+    task_packages: Annotated[tuple[str, ...], NoDecode] = ()
+    """Import names of packages with task modules, beside the shipped ones; looked up from the current folder too."""
+    lease_seconds: Seconds = 60.0
+    """How long a worker may be silent before its job is taken back; it renews at a third of it."""
+    flush_seconds: Seconds = 5.0
+    """How long progress, log and checkpoint wait for a renewal before they are written by themselves."""
+    cancel_grace_seconds: float = Field(default=10.0, ge=0, le=DAY, allow_inf_nan=False)
+    """How long a handler may go on after a cancel before it is cut off."""
+    shutdown_seconds: Seconds = 8.0
+    """How long a stopping worker takes at most to give its leases back."""
+    concurrency: int = Field(default=10, ge=1, le=10_000)
+    """How many handlers a worker runs at once."""
+    shards: int = Field(default=1, ge=1, le=64)
+    """Over how many shards new jobs are spread: 1 keeps one strict order; see docs/architecture.md."""
+    catalog_apply_enabled: bool = Field(
+        default=False, validation_alias=AliasChoices("TORPOR_CATALOG_APPLY_ENABLED", "CATALOG_APPLY_ENABLED")
+    )
+    """Whether catalogue jobs in mode `apply` may write; without it they fail with `APPLY_DISABLED`."""
+    job: JobSettings = Field(default_factory=JobSettings)
+    storage: StorageSettings = Field(default_factory=StorageSettings)
+
+    @field_validator("task_packages", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(name.strip() for name in value.split(",") if name.strip())
+        return value
+
+    @property
+    def keep_jobs(self) -> timedelta:
+        """How long ended jobs are kept."""
+        return timedelta(days=self.job.retention_days)
+
+    @property
+    def keep_runs(self) -> timedelta:
+        """How long run summaries are kept."""
+        return timedelta(days=self.job.run_retention_days)
+
+
+settings = Settings()

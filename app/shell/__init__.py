@@ -1,0 +1,1 @@
+"""For interactive agents only; nothing in `workers/` may import it."""

@@ -1,0 +1,1 @@
+"""How the tables of `app.stores.sql` came to be, step by step, for Alembic."""

@@ -1,0 +1,187 @@
+"""Every collection and every query shape, in one place. Stores make tables and indexes from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from app.stores.base import Collection, Kind, Order, Query, Shape, UnknownShape
+
+SCHEMA_VERSION = 1
+"""Stored in every record as `schema_version`; raised when the meaning of a stored field changes."""
+
+_K, _T, _I, _F, _B, _AT, _KS = (Kind.KEY, Kind.TEXT, Kind.INT, Kind.FLOAT, Kind.BOOL, Kind.TIME, Kind.KEYS)
+
+JOBS = Collection(
+    "jobs",
+    {
+        "schema_version": _I,
+        "type": _K,
+        "name": _T,
+        "description": _T,
+        "queue": _K,
+        "priority": _I,
+        "route": _K,
+        "shard": _I,
+        "tags": _KS,
+        "batch_id": _K,
+        "parent_id": _K,
+        "depth": _I,
+        "mode": _K,
+        "payload": _T,
+        "settings": _T,
+        "metadata": _T,
+        "status": _K,
+        "revision": _I,
+        "created_at": _AT,
+        "updated_at": _AT,
+        "started_at": _AT,
+        "finished_at": _AT,
+        "queued_at": _AT,
+        "ready_at": _AT,
+        "wake_at": _AT,
+        "parked_on": _K,
+        "start_before": _AT,
+        "attempt": _I,
+        "retries_used": _I,
+        "lease_losses": _I,
+        "slices": _I,
+        "run_seconds": _F,
+        "max_retries": _I,
+        "retry_delay_seconds": _F,
+        "retry_backoff": _K,
+        "timeout_seconds": _F,
+        "max_duration_seconds": _F,
+        "max_lease_losses": _I,
+        "idempotent": _B,
+        "idempotency_key": _T,
+        "worker_id": _K,
+        "lease_token": _K,
+        "lease_started_at": _AT,
+        "lease_expires_at": _AT,
+        "write_id": _K,
+        "progress": _T,
+        "checkpoint": _T,
+        "result": _T,
+        "error": _T,
+        "outcome": _K,
+        "log_length": _I,
+        "results_saved": _I,
+        "review": _T,
+        "control_id": _K,
+        "control_action": _K,
+        "control_reason": _T,
+        "control_at": _AT,
+        "has_dependents": _B,
+        "release": _K,
+        "expire_at": _AT,
+    },
+)
+
+RUNS = Collection(
+    "runs",
+    {
+        "schema_version": _I,
+        "job_id": _K,
+        "type": _K,
+        "queue": _K,
+        "priority": _I,
+        "batch_id": _K,
+        "parent_id": _K,
+        "attempt": _I,
+        "outcome": _K,
+        "counted": _B,
+        "status": _K,
+        "worker_id": _K,
+        "started_at": _AT,
+        "ended_at": _AT,
+        "duration_seconds": _F,
+        "waited_seconds": _F,
+        "retries_used": _I,
+        "lease_losses": _I,
+        "message": _T,
+        "error": _T,
+        "details": _T,
+        "expire_at": _AT,
+    },
+)
+
+LOGS = Collection(
+    "logs", {"schema_version": _I, "job_id": _K, "first": _I, "count": _I, "entries": _T, "expire_at": _AT}
+)
+RESULTS = Collection(
+    "results",
+    {"schema_version": _I, "job_id": _K, "seq": _I, "attempt": _I, "saved_at": _AT, "data": _T, "expire_at": _AT},
+)
+CHUNKS = Collection("chunks", {"schema_version": _I, "job_id": _K, "seq": _I, "text": _T, "expire_at": _AT})
+ROLLUPS = Collection("rollups", {"schema_version": _I, "hour": _AT, "made_at": _AT, "counts": _T})
+EXERCISES = Collection(
+    "exercises",
+    {
+        "schema_version": _I,
+        "family": _K,
+        "status": _K,
+        "name": _T,
+        "equipment": _KS,
+        "document": _T,
+        "created_at": _AT,
+        "updated_at": _AT,
+    },
+)
+
+COLLECTIONS: tuple[Collection, ...] = (JOBS, RUNS, LOGS, RESULTS, CHUNKS, ROLLUPS, EXERCISES)
+
+_JOB_FILTERS = ("status", "type", "queue", "batch_id", "parent_id")
+
+SHAPES: tuple[Shape, ...] = (
+    Shape(
+        "jobs.ready",
+        "jobs",
+        (Order("priority", descending=True), Order("ready_at")),
+        equal=("status", "queue"),
+        within=("route", "shard"),
+    ),
+    Shape("jobs.due", "jobs", (Order("wake_at"),)),
+    Shape("jobs.expiring", "jobs", (Order("start_before"),), equal=("status",)),
+    Shape("jobs.leased", "jobs", (Order("lease_expires_at"),)),
+    Shape("jobs.list", "jobs", (Order("created_at"),), optional=_JOB_FILTERS, contains="tags", reversible=True),
+    Shape(
+        "jobs.by_priority",
+        "jobs",
+        (Order("priority"), Order("created_at")),
+        optional=_JOB_FILTERS,
+        contains="tags",
+        reversible=True,
+    ),
+    Shape("jobs.finished", "jobs", (Order("finished_at"),), optional=_JOB_FILTERS, contains="tags", reversible=True),
+    Shape("runs.list", "runs", (Order("ended_at"),), optional=("job_id", "type", "queue", "outcome"), reversible=True),
+    Shape("logs.of_job", "logs", (Order("first"),), equal=("job_id",)),
+    Shape("results.of_job", "results", (Order("seq"),), equal=("job_id",)),
+    Shape("chunks.of_job", "chunks", (Order("seq"),), equal=("job_id",)),
+    Shape("rollups.list", "rollups", (Order("hour"),), reversible=True),
+    Shape("exercises.list", "exercises", (Order("created_at"),), optional=("status", "family")),
+)
+
+BY_NAME: Mapping[str, Collection] = {collection.name: collection for collection in COLLECTIONS}
+SHAPE_BY_NAME: Mapping[str, Shape] = {shape.name: shape for shape in SHAPES}
+
+
+def shape_of(query: Query) -> Shape:
+    """The declared shape of a query, checked against what it filters by.
+
+    Raises:
+        UnknownShape: naming the shape or the filter, and what there is instead.
+    """
+    shape = SHAPE_BY_NAME.get(query.shape)
+    if shape is None:
+        raise UnknownShape(f"no query shape is called {query.shape!r}; declared: {', '.join(SHAPE_BY_NAME)}")
+    allowed = {*shape.equal, *shape.optional, *((shape.contains,) if shape.contains else ())}
+    if unknown := sorted(set(query.where) - allowed):
+        raise UnknownShape(
+            f"query shape {shape.name!r} has no filter {', '.join(map(repr, unknown))}; "
+            f"it has: {', '.join(sorted(allowed)) or 'none'}"
+        )
+    if missing := sorted(name for name in shape.equal if query.where.get(name) is None):
+        raise UnknownShape(f"query shape {shape.name!r} needs a value for {', '.join(map(repr, missing))}")
+    if query.reverse and not shape.reversible:
+        raise UnknownShape(f"query shape {shape.name!r} is not declared in reverse order")
+    return shape

@@ -1,0 +1,53 @@
+"""Job types for commands that run inside the test's own process."""
+
+from __future__ import annotations
+
+import asyncio
+
+from pydantic import BaseModel, Field
+
+from app.jobs import JobContext, PermanentError, Registry, RetryLater, ReviewNeeded, job
+
+
+class Order(BaseModel):
+    """What `shop_order` takes."""
+
+    width: int = Field(ge=1)
+
+
+def open_shop(registry: Registry) -> None:
+    """Register the types."""
+
+    @job("shop_ok", registry=registry)
+    async def shop_ok(ctx: JobContext, n: int = 0) -> dict[str, int]:
+        await ctx.log(f"number {n}")
+        await ctx.save_result({"seen": n})
+        return {"n": n}
+
+    @job("shop_broken", registry=registry)
+    async def shop_broken(ctx: JobContext) -> None:
+        raise PermanentError("the shop is closed")
+
+    @job("shop_asks", registry=registry)
+    async def shop_asks(ctx: JobContext) -> None:
+        raise ReviewNeeded("is this right?")
+
+    @job("shop_again", registry=registry, retry_delay_seconds=0)
+    async def shop_again(ctx: JobContext) -> int:
+        if ctx.attempt == 1:
+            raise RetryLater(0)
+        return ctx.attempt
+
+    @job("shop_any", registry=registry)
+    async def shop_any(ctx: JobContext, **anything: object) -> None: ...
+
+    @job("shop_order", registry=registry, payload_model=Order)
+    async def shop_order(ctx: JobContext, order: Order) -> int:
+        return order.width
+
+    @job("shop_far", registry=registry, pool="far")
+    async def shop_far(ctx: JobContext) -> None: ...
+
+    @job("shop_long", registry=registry)
+    async def shop_long(ctx: JobContext) -> None:
+        await asyncio.Event().wait()

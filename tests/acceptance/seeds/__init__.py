@@ -1,0 +1,1 @@
+"""The code samples of the seed documents, run as they are written."""

@@ -1,0 +1,67 @@
+"""What the seeds show and a later issue builds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """Something that is not there yet."""
+
+    why: str
+    """Which issue covers it."""
+    missing: str
+    """A name that will be there with it, as `module:attribute`; when it is, this entry has to go."""
+
+
+WORKFLOWS = "workflows, control and time"
+
+LATER = {
+    "001_07_job_dependencies": Later(
+        f"{WORKFLOWS}: dependencies at creation, add_job_dependency, remove_job_dependency, get_dependencies, "
+        "get_dependent_jobs",
+        "app.jobs:JobManager.add_job_dependency",
+    ),
+    "001_08_job_batch": Later(
+        f"{WORKFLOWS}: create_job_batch, get_batch_jobs",
+        "app.jobs:JobManager.create_job_batch",
+    ),
+    "003_01_scheduler_add_job": Later(
+        f"{WORKFLOWS}: schedules, their misfire grace, and no overlap",
+        "app.jobs.schedules",
+    ),
+    "003_02_max_concurrent": Later(
+        f"{WORKFLOWS}: limits; the option is taken and stored, and does not limit yet",
+        "app.jobs.limits",
+    ),
+}
+"""Samples that do not run yet, under the names that they will be stored by."""
+
+LATER_DOCUMENTS = {
+    "002": Later(f"{WORKFLOWS}: JobScheduler, subscribe_logs, unsubscribe_logs", "app.jobs:JobScheduler"),
+}
+"""Documents of which no sample runs yet."""
+
+PARTLY = {
+    "003_03_self_contained_job": Later(f"{WORKFLOWS}: being run each 90 seconds", "app.jobs.schedules"),
+    "003_04_queue_processing_job": Later(f"{WORKFLOWS}: being run each 30 seconds", "app.jobs.schedules"),
+    "003_05_adding_a_job": Later(f"{WORKFLOWS}: being scheduled, and at most two at once", "app.jobs.schedules"),
+    "003_06_environment": Later(f"{WORKFLOWS}: the schedule obeying both variables", "app.jobs.schedules"),
+    "003_07_decorator_options": Later(
+        f"{WORKFLOWS}: what interval_seconds, max_concurrent, dependencies and preserve_order do", "app.jobs.limits"
+    ),
+    "003_10_priority_and_dependencies": Later(
+        f"{WORKFLOWS}: what dependencies and preserve_order do", "app.jobs.dependencies"
+    ),
+}
+"""Samples that run, and what of their meaning comes later."""
+
+LATER_FUNCTIONS = {
+    "cleanup_expired_locks": Later(f"{WORKFLOWS}: locks", "app.jobs:cleanup_expired_locks"),
+    "cleanup_idempotency_records": Later(
+        f"{WORKFLOWS}: keys with a record of their own; until then a key lives in its job",
+        "app.jobs:cleanup_idempotency_records",
+    ),
+}
+"""Functions that seed 004 names."""

@@ -1,0 +1,1 @@
+"""What pytest itself is taught by this project."""

@@ -1,0 +1,1 @@
+"""How tests reach real services: one context manager per service, each raising `ServiceUnavailable` when it can't."""

@@ -1,0 +1,1 @@
+"""Entry points for WSGI servers, one module per service."""
