@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from app.stores.base import Claimed, ClaimRequest, Decide, OutcomeUnknown, Store, StoreError, Unit, Version
 from app.stores.faults import Call, FaultPlan, FaultyStore, Operation
 
+_Answer = TypeVar("_Answer")
 _Answers: TypeAlias = list[list[Version] | StoreError]
 
 
@@ -40,6 +41,8 @@ class LateStore(FaultyStore):
     def __init__(self, inner: Store) -> None:
         super().__init__(inner, FaultPlan())
         self._late: list[LateWrite] = []
+        self.under_way = 0
+        """How many calls have not been answered: what a server takes its time for, on no clock of a test."""
 
     def delay(self, operation: Operation, *, when: Callable[[Call], bool] = lambda call: True) -> LateWrite:
         """Let the next chosen `commit_each` or `claim` be late."""
@@ -54,6 +57,13 @@ class LateStore(FaultyStore):
                 unknown = late.keep(lambda: self.inner.commit_each(units))
                 return [unknown for _ in units]
         return await super().commit_each(units)
+
+    async def _call(self, call: Call, act: Callable[[], Awaitable[_Answer]]) -> _Answer:
+        self.under_way += 1
+        try:
+            return await super()._call(call, act)
+        finally:
+            self.under_way -= 1
 
     async def claim(self, request: ClaimRequest, lease: Decide, promote: Decide) -> Claimed:
         """See `Store.claim`."""

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from app.bootstrap import make_store
-from app.jobs import AsyncJobManager, EngineOptions, Registry, Runtime, SystemClock, Watchdog, Worker
+from app.jobs import AsyncJobManager, EngineOptions, Registry, Runtime, SystemClock, Watchdog, Worker, heartbeat
 from tests.support.process_jobs import Effects, register
 
 LONGEST_STEP_SECONDS = 1.0
@@ -60,6 +60,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--concurrency", type=int, required=True)
     parser.add_argument("--upkeep-seconds", type=float, help="do the watchdog's duty so often")
     parser.add_argument("--suspended-clock", action="store_true")
+    parser.add_argument("--cut-seconds", type=float, help="how long a handler may take to end before it is given up")
     return parser.parse_args()
 
 
@@ -70,6 +71,8 @@ def _end_with_parent() -> None:
 
 
 async def _work(given: argparse.Namespace) -> None:
+    if given.cut_seconds is not None:
+        heartbeat.CUT_SECONDS = given.cut_seconds
     registry = Registry()
     register(registry, Effects(given.effects))
     options = EngineOptions(lease_seconds=given.lease_seconds, abandoned_lease_seconds=1.0)

@@ -17,7 +17,7 @@ from tests.support.process_jobs import Effects
 from tests.support.site import Site
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 120.0
 
 
 async def eventually(condition: Callable[[], bool], what: str, seconds: float = PATIENCE_SECONDS) -> None:
@@ -43,6 +43,7 @@ class WorkerProcess:
         concurrency: int,
         upkeep_seconds: float | None = None,
         suspended_clock: bool = False,
+        cut_seconds: float | None = None,
     ) -> None:
         command = [sys.executable, "-m", "tests.support.worker_process"]
         command += ["--url", site.url, "--prefix", site.prefix, "--effects", str(effects.path), "--name", name]
@@ -51,6 +52,8 @@ class WorkerProcess:
             command += ["--upkeep-seconds", str(upkeep_seconds)]
         if suspended_clock:
             command.append("--suspended-clock")
+        if cut_seconds is not None:
+            command += ["--cut-seconds", str(cut_seconds)]
         self.name = name
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `close`
         self._process = subprocess.Popen(

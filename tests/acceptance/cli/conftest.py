@@ -28,7 +28,7 @@ from app.settings import Settings
 from app.stores import DatabaseJobStore
 from tests.acceptance.cli.shop import open_shop
 
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 120.0
 COMMAND = get_command(root.app)
 
 
@@ -148,7 +148,7 @@ async def own_ok(ctx, n: int = 0):
 
 @job("own_long")
 async def own_long(ctx):
-    await ctx.report_progress(1, 2, "half way")
+    await ctx.report_progress(1, 2, f"half way in attempt {ctx.attempt}")
     await ctx.flush()
     while not ctx.is_stopping:
         await asyncio.sleep(0.01)
@@ -157,7 +157,7 @@ async def own_long(ctx):
 
 @job("own_stubborn")
 async def own_stubborn(ctx):
-    await ctx.report_progress(1, 2, "half way")
+    await ctx.report_progress(1, 2, f"half way in attempt {ctx.attempt}")
     await ctx.flush()
     await asyncio.sleep(3600)
 """

@@ -26,7 +26,8 @@ def test_the_sample_then_again(torpor: Torpor) -> None:
     assert enriched["failed_after"].get("MUSCLE_GROUP", 0) < enriched["failed_before"]["MUSCLE_GROUP"]
     # A second run finds nothing left that it would dare to fill in.
     assert second.json["jobs"][1]["result"]["written"] == {}
-    assert {run["outcome"] for run in first.json["runs"]} == {"completed", "sliced"}
+    # Sliced as often as the parent looked for its children before they were done: that depends on the machine.
+    assert {run["outcome"] for run in first.json["runs"]} - {"sliced"} == {"completed"}
     assert {run["id"] for run in first.json["runs"]}.isdisjoint(run["id"] for run in second.json["runs"])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -41,18 +42,25 @@ def test_only_so_many_jobs(torpor: Torpor) -> None:
     assert statuses(torpor) == ["completed", "completed", "queued", "queued", "queued"]
 
 
-def briefly(torpor: Torpor) -> dict[str, int]:
-    options = ["--max-seconds", "0.3", "--concurrency", "2", "--quiet", "--json"]
-    answer = torpor("worker", *options, TORPOR_SHUTDOWN_SECONDS="0.5")
-    assert answer.code == 0
-    report: dict[str, int] = answer.json
-    return report
+@pytest.fixture
+def briefly(torpor: Torpor, monkeypatch: pytest.MonkeyPatch) -> Callable[[], dict[str, int]]:
+    """Work for a time that is long enough to begin two jobs, and short for a test."""
+    # Handlers are cut off soon, and all the rest of the shutdown time is there for giving their leases back.
+    monkeypatch.setattr("app.jobs.worker.CUT_SHARE", 0.01)
+
+    def work() -> dict[str, int]:
+        answer = torpor("worker", "--max-seconds", "2", "--concurrency", "2", "--quiet", "--json")
+        assert answer.code == 0
+        report: dict[str, int] = answer.json
+        return report
+
+    return work
 
 
-def test_only_so_long(torpor: Torpor) -> None:
+def test_only_so_long(torpor: Torpor, briefly: Callable[[], dict[str, int]]) -> None:
     enqueue(torpor, "shop_long", "shop_ok")
 
-    report = briefly(torpor)
+    report = briefly()
 
     assert (report["claimed"], report["completed"], report["lost"]) == (2, 1, 0)
     (given_back,) = [job for job in torpor.json("jobs", "list") if job["type"] == "shop_long"]
@@ -60,10 +68,10 @@ def test_only_so_long(torpor: Torpor) -> None:
     assert (given_back["retries_used"], given_back["lease_losses"]) == (0, 0)
 
 
-def test_so_many_at_once_and_no_more(torpor: Torpor) -> None:
+def test_so_many_at_once_and_no_more(torpor: Torpor, briefly: Callable[[], dict[str, int]]) -> None:
     enqueue(torpor, *["shop_long"] * 3)
 
-    report = briefly(torpor)
+    report = briefly()
 
     assert report["claimed"] == 2
     assert sorted(job["attempt"] for job in torpor.json("jobs", "list")) == [0, 1, 1]

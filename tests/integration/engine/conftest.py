@@ -21,7 +21,7 @@ KINDS = ("memory", "file", "sqlite", "postgresql", "mysql", "firestore")
 PROCESS_KINDS = ("sqlite", "postgresql", "firestore")
 """Stores on which real processes are stopped and killed."""
 
-HANGING_SECONDS = float(os.environ.get("TORPOR_TEST_HANGING_SECONDS", "120"))
+HANGING_SECONDS = float(os.environ.get("TORPOR_TEST_HANGING_SECONDS", "240"))
 """A test that takes longer waits for something that will not come: it fails, and the run goes on."""
 ENDING_SECONDS = 5.0
 
