@@ -52,6 +52,8 @@ locals {
     { collection = "jobs", fields = ["batch_id", "finished_at desc"] },
     { collection = "jobs", fields = ["parent_id", "finished_at desc"] },
     { collection = "jobs", fields = ["tags contains", "finished_at desc"] },
+    # jobs.releasing
+    { collection = "jobs", fields = ["release", "finished_at"] },
     # runs.list
     { collection = "runs", fields = ["job_id", "ended_at"] },
     { collection = "runs", fields = ["type", "ended_at"] },

@@ -196,6 +196,13 @@ class Requeue:
     keep_checkpoint: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class FinishRelease:
+    """All that waited for this ended job has been let go on."""
+
+    verb: ClassVar[str] = "finish its release"
+
+
 Event: TypeAlias = (
     Start
     | Promote
@@ -219,4 +226,5 @@ Event: TypeAlias = (
     | AskReview
     | Decide
     | Requeue
+    | FinishRelease
 )

@@ -15,7 +15,7 @@ from app.jobs.definition import JobDefinition, define
 from app.jobs.errors import AttemptTimeout, LeaseLost, NoEngine, NoHandler, TorporError, Unreadable
 from app.jobs.events import AskReview, Claim, Event, Fail, Release, Retry, Slice, Start, Stop
 from app.jobs.heartbeat import Heartbeat
-from app.jobs.lease import Holder, Lease
+from app.jobs.lease import Change, Holder, Lease
 from app.jobs.models import Job, JobProgress, JobResult, JobStatus, Json, LogEntry
 from app.jobs.options import EngineOptions
 from app.jobs.records import JobRecords
@@ -99,7 +99,7 @@ class NullLease:
         """Keep one more result."""
         self.results.append(data)
 
-    async def commit(self, writes: Sequence[Write]) -> None:
+    async def commit(self, writes: Sequence[Write], change: Change | None = None) -> None:
         """There is no store to write to.
 
         Raises:
@@ -107,6 +107,8 @@ class NullLease:
         """
         if writes:
             raise NoEngine
+        if change is not None:
+            self.job = change(self.job)
 
     async def flush(self) -> None:
         """Nothing waits here."""

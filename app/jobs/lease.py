@@ -12,7 +12,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Protocol
 
 from app.jobs.clock import Chance, Clock
@@ -20,10 +20,9 @@ from app.jobs.codec import USER_FIELDS, Stored
 from app.jobs.errors import BadInput, LeaseLost, ResultInvalid
 from app.jobs.events import Abandon, Event, Fail, Renew, RequestCancel
 from app.jobs.group import GroupCommit
-from app.jobs.models import LATE, Job, JobError, JobProgress, JobResult, JobStatus, Json, LogEntry, RunSummary, changed
+from app.jobs.models import LATE, Job, JobError, JobProgress, JobResult, JobStatus, Json, LogEntry, changed
 from app.jobs.records import JobRecords
-from app.jobs.retention import expiry
-from app.jobs.summaries import summarise
+from app.jobs.settlement import Settlement
 from app.jobs.transitions import transition
 from app.stores.base import (
     OutcomeUnknown,
@@ -46,6 +45,10 @@ FULL_CHARACTERS = 100_000
 
 Intent = Callable[[Job, datetime], tuple[Job, Sequence[Write]]]
 """What a holder wants to write: the job it wants, and the records that go with it."""
+
+
+Change = Callable[[Job], Job]
+"""What is to change in a job's own fields."""
 
 
 class Holder(Protocol):
@@ -73,8 +76,8 @@ class Holder(Protocol):
     async def save_result(self, data: Json) -> None:
         """Write one more saved result now."""
 
-    async def commit(self, writes: Sequence[Write]) -> None:
-        """Write an application's own records now."""
+    async def commit(self, writes: Sequence[Write], change: Change | None = None) -> None:
+        """Write records now, and change the job's own fields with them."""
 
     async def flush(self) -> None:
         """Write what waits now."""
@@ -90,9 +93,7 @@ class LeaseParts:
     clock: Clock
     chance: Chance
     lease_seconds: float
-    keep_jobs: timedelta | None
-    """How long an ended job is kept; None for ever."""
-    keep_runs: timedelta | None
+    settlement: Settlement
 
 
 @dataclass(slots=True)
@@ -234,14 +235,18 @@ class Lease:
 
         await self._shielded(intent)
 
-    async def commit(self, writes: Sequence[Write]) -> None:
-        """Write an application's own records, together with the renewal: all or nothing, and fenced.
+    async def commit(self, writes: Sequence[Write], change: Change | None = None) -> None:
+        """Write records, together with the renewal: all or nothing, and fenced.
+
+        Args:
+            writes: the records.
+            change: what changes in the job itself with them; pure, asked anew if somebody else wrote first.
 
         Raises:
             LeaseLost: this holder can change nothing any more.
             PreconditionFailed: one of the records is not in the state that its write names.
         """
-        await self._shielded(lambda job, now: (job, writes))
+        await self._shielded(lambda job, now: (job if change is None else change(job), writes))
 
     async def abandon(self, lease_seconds: float, error: JobError | None, cancel: str | None = None) -> None:
         """Let the lease run out in so many seconds because the handler will not stop; see `Abandon`.
@@ -290,10 +295,7 @@ class Lease:
 
     def _ending(self, event: Event) -> Intent:
         def intent(job: Job, now: datetime) -> tuple[Job, Sequence[Write]]:
-            after = transition(job, event, now)
-            if after.is_terminal:
-                after = changed(after, {"expire_at": expiry(after, now, self._parts.keep_jobs)})
-            return after, [self._parts.records.summary(summarise(job, after, now, self._parts.keep_runs), job)]
+            return self._parts.settlement.complete(job, transition(job, event, now), now)
 
         return intent
 
@@ -303,7 +305,7 @@ class Lease:
         before = changed(self.job, {"attempt": self.attempt})
         try:
             after = transition(before, event, now)
-            summary: RunSummary = summarise(before, after, now, self._parts.keep_runs)
+            summary = self._parts.settlement.summary(before, after, now)
             late = changed(summary, {"id": f"{before.id}-{self.attempt}{LATE}", "counted": False})
             await self._parts.commits.commit([self._parts.records.summary(late, before)])
         except (BadInput, StoreError) as error:

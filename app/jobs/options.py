@@ -9,6 +9,9 @@ from math import inf
 from app.jobs.errors import BadInput
 from app.jobs.records import DataLimits
 
+MAX_SHARDS = 64
+"""Over how many shards jobs can be spread at most: a worker looks into all of them, however few it knows of."""
+
 
 @dataclass(frozen=True, slots=True)
 class EngineOptions:
@@ -50,3 +53,5 @@ class EngineOptions:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise BadInput(name, f"{value!r} is less than 1", "give 1 or more")
+        if self.shards > MAX_SHARDS:
+            raise BadInput("shards", f"{self.shards!r} is more than {MAX_SHARDS}", f"give {MAX_SHARDS} or fewer")

@@ -19,8 +19,7 @@ from app.jobs.events import Claim, Event, LoseLease, Promote
 from app.jobs.lease import Lease, LeaseParts
 from app.jobs.models import Job, JobQueue, JobStatus, changed
 from app.jobs.options import EngineOptions
-from app.jobs.retention import expiry
-from app.jobs.summaries import summarise
+from app.jobs.shards import AskedShards
 from app.jobs.transitions import transition
 from app.stores.base import (
     ClaimRequest,
@@ -32,7 +31,6 @@ from app.stores.base import (
     RecordTooLarge,
     StoreError,
     StoreUnavailable,
-    Write,
 )
 
 logger = logging.getLogger(__name__)
@@ -72,7 +70,7 @@ class Queue:
 
     def __init__(self, parts: LeaseParts, options: EngineOptions) -> None:
         self._parts = parts
-        self._options = options
+        self._shards = AskedShards(options.shards, parts.store.limits().claim_alternatives, parts.chance)
 
     # --- create ---
 
@@ -179,7 +177,8 @@ class Queue:
             limit=limit,
             now=now,
             due=due,
-            shards=tuple(shards) if shards is not None else tuple(range(self._options.shards)),
+            shards=self._shards.ask(len(routes), sent_at) if shards is None else tuple(shards),
+            spread=self._shards.known if shards is None else 1,
         )
         try:
             claimed = await parts.store.claim(request, lease, promote)
@@ -191,6 +190,7 @@ class Queue:
             found = [parts.records.codec.job(record) for record in read if record is not None]
             jobs = [job for job in found if job.lease_token == leased[job.id].lease_token]
             full = True
+        self._shards.found(job.shard for job in jobs)
         return [Lease(parts, job, sent_at) for job in jobs if job.status is JobStatus.RUNNING], full
 
     def _decoded(self, record: Record) -> Job | None:
@@ -214,10 +214,8 @@ class Queue:
                 await self._parts.clock.sleep(min(2.0, 0.1 * 2**troubled))
 
     def _claimed(self, before: Job, event: Claim, now: datetime) -> Job:
-        after = transition(before, event, now)
-        if after.is_terminal:  # it had to begin earlier
-            after = changed(after, {"expire_at": expiry(after, now, self._parts.keep_jobs)})
-        return after
+        # A job that had to begin earlier ends here.
+        return self._parts.settlement.dated(before, transition(before, event, now), now)
 
     async def claim_job(self, worker_id: str, job_id: str) -> Lease | None:
         """Take one job by its id; None if it is not claimable now, or somebody was faster.
@@ -290,11 +288,7 @@ class Queue:
         after = transition(before, event, now)
         if after is before:
             return before
-        if after.is_terminal and not before.is_terminal:
-            after = changed(after, {"expire_at": expiry(after, now, self._parts.keep_jobs)})
-        unit: list[Write] = []
-        if before.status is JobStatus.RUNNING and after.status is not JobStatus.RUNNING:
-            unit.append(self._parts.records.summary(summarise(before, after, now, self._parts.keep_runs), before))
+        after, unit = self._parts.settlement.complete(before, after, now)
         unit.extend(self._parts.records.update(before, after))
         try:
             versions = await self._parts.commits.commit(unit)

@@ -39,8 +39,15 @@ async def delete_record(store: Store, record: Record) -> None:
 
 
 async def ended_before(store: Store, until: datetime) -> Sequence[Record]:
-    """A page of jobs that ended before a time, the oldest first."""
-    return (await store.query(Query("jobs.finished", until=until, limit=PAGE))).records
+    """A page of jobs that ended before a time, the oldest first, without those whose release is not done."""
+    found: list[Record] = []
+    cursor: str | None = None
+    while True:
+        page = await store.query(Query("jobs.finished", until=until, limit=PAGE, cursor=cursor))
+        found += [record for record in page.records if record.fields.get("release") != "pending"]
+        cursor = page.cursor
+        if found or cursor is None:
+            return found
 
 
 async def delete_page(store: Store, records: Sequence[Record]) -> int:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, TypeAlias
 
 from app.jobs.clock import Chance, Clock, SystemClock
 from app.jobs.codec import Codec, TextCodec
+from app.jobs.errors import TorporError
 from app.jobs.group import GroupCommit
 from app.jobs.lease import LeaseParts
 from app.jobs.models import Job
@@ -15,10 +17,17 @@ from app.jobs.progress import ProgressBroker
 from app.jobs.queue import Queue
 from app.jobs.records import JobRecords
 from app.jobs.registry import JobRegistry, Registry
-from app.stores.base import Store
+from app.jobs.release import Release
+from app.jobs.settlement import Settlement
+from app.stores.base import Store, StoreError
 
 if TYPE_CHECKING:
     from app.jobs.manager import AsyncJobManager
+
+logger = logging.getLogger(__name__)
+
+Followup: TypeAlias = Callable[[Job], Awaitable[object]]
+"""Looks at a job that has just changed and does what that makes possible. Must be idempotent."""
 
 
 class Runtime:
@@ -54,10 +63,12 @@ class Runtime:
             clock=self.clock,
             chance=self.chance,
             lease_seconds=self.options.lease_seconds,
-            keep_jobs=self.options.keep_jobs,
-            keep_runs=self.options.keep_runs,
+            settlement=Settlement(self.records, self.options.keep_jobs, self.options.keep_runs),
         )
         self.queue = Queue(self.parts, self.options)
+        self.release = Release(self.queue)
+        self.followups: list[Followup] = [self.release.finish]
+        """What is done, in this order, after a job has changed in a way that may let others go on."""
         self.manager: AsyncJobManager | None = None
         """The manager over these parts, for handlers that create further jobs."""
 
@@ -74,6 +85,14 @@ class Runtime:
         )
 
     async def settled(self, job: Job) -> None:
-        """A lease of this process ended; tell those who listen here."""
+        """A lease ended, or a job was changed by hand: tell those who listen here, and let others go on.
+
+        What fails here is only put off: the watchdog finishes whatever a crash or an outage leaves half done.
+        """
         if job.is_terminal:
             await self.broker.close(job.id)
+        for followup in self.followups:
+            try:
+                await followup(job)
+            except (StoreError, TorporError) as error:
+                logger.warning("job %s: what follows its end is left to the watchdog: %s", job.id, error)

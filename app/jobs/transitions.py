@@ -20,6 +20,7 @@ from app.jobs.events import (
     Event,
     Expire,
     Fail,
+    FinishRelease,
     Hold,
     LoseLease,
     Park,
@@ -345,10 +346,14 @@ def _requeue(job: Job, event: Requeue, now: datetime) -> Job:
     )
 
 
+def _finish_release(job: Job, event: FinishRelease, now: datetime) -> Job:
+    return changed(job, {"release": "done", "updated_at": now}) if job.release == "pending" else job
+
+
 # --- the table ---------------------------------------------------------------------------------------
 
 _P, _Q, _R, _H = JobStatus.PENDING, JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.PAUSED
-_F, _X, _N = JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.NEEDS_REVIEW
+_C, _F, _X, _N = JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.NEEDS_REVIEW
 
 TRANSITIONS: Mapping[tuple[JobStatus, type[Event]], Rule] = {
     (_P, Start): _start,
@@ -384,6 +389,9 @@ TRANSITIONS: Mapping[tuple[JobStatus, type[Event]], Rule] = {
     (_N, Requeue): _requeue,
     (_F, Requeue): _requeue,
     (_X, Requeue): _requeue,
+    (_C, FinishRelease): _finish_release,
+    (_F, FinishRelease): _finish_release,
+    (_X, FinishRelease): _finish_release,
 }
 
 

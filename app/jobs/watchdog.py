@@ -20,6 +20,8 @@ PAGE = 100
 """Most records that one duty touches in one round; the rest waits for the next."""
 UNSTARTED_PAGES = 10
 """So many pages are looked through for jobs that have not begun in time."""
+RELEASE_GRACE = timedelta(seconds=10)
+"""Whoever ended a job has so long to release what waits for it, before the watchdog does it too."""
 ROLLED_HOURS = 26
 """How far back closed hours are rolled up: a day, and what a night without a watchdog left."""
 
@@ -32,6 +34,8 @@ class WatchdogReport:
     """Jobs taken back from holders whose lease ran out."""
     expired: int = 0
     """Jobs cancelled because they had not begun by their `start_before`."""
+    released: int = 0
+    """Ended jobs whose release a crash had left half done."""
     deleted_jobs: int = 0
     deleted_runs: int = 0
     rolled_up: int = 0
@@ -63,6 +67,7 @@ class Watchdog:
         duties = {
             "recovered": self.recover_stuck_jobs,
             "expired": self.expire_unstarted_jobs,
+            "released": self.finish_releases,
             "rolled_up": self.roll_up_hours,
             "deleted_jobs": self.delete_old_jobs,
             "deleted_runs": self.delete_old_runs,
@@ -74,7 +79,7 @@ class Watchdog:
             except Exception as error:  # noqa: BLE001 - one duty that fails must not keep the others from being done
                 failed.append(error)
                 logger.warning("watchdog: %s failed: %s", duty.__name__, error)
-        if report.recovered or report.expired or report.deleted_jobs or report.deleted_runs:
+        if report.recovered or report.expired or report.released or report.deleted_jobs or report.deleted_runs:
             logger.info("watchdog: %s", report.as_dict())
         if failed:
             raise failed[0]
@@ -134,6 +139,16 @@ class Watchdog:
             if cursor is None or len(unstarted) >= PAGE:
                 break
         return unstarted[:PAGE]
+
+    async def finish_releases(self, *, dry_run: bool = False) -> int:
+        """Let go on what waits for jobs that ended a while ago: whoever ended them did not get that far."""
+        runtime = self._runtime
+        until = runtime.clock.now() - RELEASE_GRACE
+        page = await runtime.store.query(Query("jobs.releasing", {"release": "pending"}, until=until, limit=PAGE))
+        if dry_run:
+            return len(page.records)
+        jobs = [runtime.codec.job(record) for record in page.records]
+        return sum([await runtime.release.finish(job) for job in jobs])
 
     async def delete_old_jobs(self, *, dry_run: bool = False) -> int:
         """Delete ended jobs over their retention time, with their log, results and chunks."""

@@ -201,6 +201,10 @@ class ClaimRequest:
     now: datetime
     due: bool = True
     shards: tuple[int, ...] = (0,)
+    spread: int = 1
+    """Above 1, the shards below it may be worked off apart: the order then holds in each of them and not between them.
+    A store on which claimers get in each other's way takes from one of them first, and from the others what that lacks;
+    other stores need not care."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +237,8 @@ class StoreLimits:
     """Whether a manager on this store runs a worker of its own unless told otherwise."""
     single_process: bool = False
     """Whether only this process can hold leases, so that at start none of them is alive."""
+    claim_alternatives: int = 30
+    """How many routes times shards one claim may ask for before it costs more."""
 
 
 @dataclass(slots=True)

@@ -153,6 +153,7 @@ SHAPES: tuple[Shape, ...] = (
         reversible=True,
     ),
     Shape("jobs.finished", "jobs", (Order("finished_at"),), optional=_JOB_FILTERS, contains="tags", reversible=True),
+    Shape("jobs.releasing", "jobs", (Order("finished_at"),), equal=("release",)),
     Shape("runs.list", "runs", (Order("ended_at"),), optional=("job_id", "type", "queue", "outcome"), reversible=True),
     Shape("logs.of_job", "logs", (Order("first"),), equal=("job_id",)),
     Shape("results.of_job", "results", (Order("seq"),), equal=("job_id",)),

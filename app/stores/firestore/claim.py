@@ -7,34 +7,38 @@ write's precondition, and losing one to somebody else costs nothing but the read
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
 from app.stores.base import Claimed, ClaimRequest, Decide, Fields, OutcomeUnknown, Record, StoreError, Update
 from app.stores.checks import keeping
 from app.stores.firestore.crowding import Crowding, place_of
 from app.stores.firestore.failures import code_of, may_be_applied
+from app.stores.firestore.homes import PROBE, Homes
 from app.stores.firestore.queries import DUE, MAX_DISJUNCTIONS, READY, Place, Queries, record_of
 from app.stores.firestore.values import Message, version_of
 from app.stores.firestore.wire import Wire
 from app.stores.firestore.writes import Writes
 
+_Value = TypeVar("_Value", int, str)
+
 _MAX_ROUNDS = 6
 """How often one claim takes the next candidates after it lost some; the next claim goes on from there."""
-_MAX_PAGES = 3
+_MAX_PAGES = 4
 """How many pages of one queue are read for one round: those already tried, or past the end, don't fill it."""
 
 
 class Claims:
-    """Claims in one environment; remembers how crowded the last ones were."""
+    """Claims in one environment; remembers how crowded the last ones were, and which shards it keeps to."""
 
     def __init__(self, wire: Wire, writes: Writes, queries: Queries, randomness: Random) -> None:
         self._wire = wire
         self._writes = writes
         self._queries = queries
         self._crowding = Crowding(randomness)
+        self._homes = Homes(randomness)
 
     async def claim(self, request: ClaimRequest, lease: Decide, promote: Decide) -> Claimed:
         """Take candidates as `Store.claim` says."""
@@ -78,33 +82,60 @@ class Claims:
                 attempt.add_ready(source, await self._page(source, attempt.request, missing))
 
     async def _page(self, source: _Source, request: ClaimRequest, limit: int) -> list[Record]:
-        """The next records of a queue: the best there are, or where there is less of a crowd."""
-        if self._crowding.is_crowded and source.after is None and not source.is_short:
-            records = await self._page_elsewhere(source, request, limit)
-        else:
-            records = await self._ready(source, request, limit)
+        """The next records of a queue: of this claimer's own shard where it may keep to one, else of all shards."""
+        if request.spread > 1 and source.home is None and not source.is_at_large:
+            source.home = self._homes.of(source.queue)
+            if source.home is None:
+                return await self._probe(source, request, limit)
+        records = await self._next_page(source, request, limit)
         self._crowding.see(records)
         if len(records) == limit:
             source.after = place_of(records[-1])
             if source.level is not None:
-                self._crowding.ground[source.queue] = source.after
-        elif source.level is None:
-            source.is_dry = True
-        else:
-            self._crowding.went_past_the_end(source.queue)
+                self._crowding.ground[source.ground] = source.after
+            if source.home is not None:
+                self._homes.took_a_page(source.queue)
+            elif request.spread > 1:
+                self._homes.settle(source.queue, sorted({_shard_of(record) for record in records}))
+        elif source.level is not None:
+            self._crowding.went_past_the_end(source.ground)
             source.after = source.level = None
             source.is_short = True
+        elif source.home is not None:
+            self._homes.leave(source.queue)
+            source.leave_home()
+        else:
+            source.is_dry = True
         return records
+
+    async def _probe(self, source: _Source, request: ClaimRequest, limit: int) -> list[Record]:
+        """The best of all shards, few of them: either that is all there is, or it is time to find a shard to live in.
+
+        It costs nothing where there is nothing, and hardly anything where all claimers begin at once.
+        """
+        limit = min(limit, PROBE)
+        records = await self._ready(source, request, limit)
+        if len(records) == limit:
+            self._homes.settle(source.queue, _own_shards(request))
+        else:
+            source.is_dry = True
+        return records
+
+    async def _next_page(self, source: _Source, request: ClaimRequest, limit: int) -> list[Record]:
+        """The next records from where the source is read: the best there are, or where there is less of a crowd."""
+        if self._crowding.is_crowded and source.after is None and not source.is_short:
+            return await self._page_elsewhere(source, request, limit)
+        return await self._ready(source, request, limit)
 
     async def _page_elsewhere(self, source: _Source, request: ClaimRequest, limit: int) -> list[Record]:
         """A page of this claimer's own ground, if that is still in the top level of priority, else a random one."""
-        own = self._crowding.ground.get(source.queue)
+        own = self._crowding.ground.get(source.ground)
         if own is None:
             best = await self._ready(source, request, 1)
         else:
             source.after, source.level = own, own.priority
             best, records = await asyncio.gather(
-                self._ready(_Source(source.queue, source.place), request, 1), self._ready(source, request, limit)
+                self._ready(source.from_the_start(), request, 1), self._ready(source, request, limit)
             )
             if best and place_of(best[0]).priority == own.priority:
                 return records
@@ -117,16 +148,16 @@ class Claims:
 
     async def _ready(self, source: _Source, request: ClaimRequest, limit: int) -> list[Record]:
         """The next records of a source, in order, from as few queries as the limit of alternatives allows."""
-        shards = tuple(dict.fromkeys(request.shards))
+        shards = source.shards_of(request)
         routes = tuple(dict.fromkeys(request.routes))
         if not shards or not routes:
             return []
-        step = max(1, MAX_DISJUNCTIONS // len(shards))
         questions = [
             self._queries.ready(
-                source.queue, routes[at : at + step], shards, limit, after=source.after, level=source.level
+                source.queue, some_routes, some_shards, limit, after=source.after, level=source.level
             )
-            for at in range(0, len(routes), step)
+            for some_shards in _pieces(shards, MAX_DISJUNCTIONS)
+            for some_routes in _pieces(routes, max(1, MAX_DISJUNCTIONS // len(some_shards)))
         ]
         if len(questions) == 1:
             return [record_of(document, READY.collection) for document in await self._wire.query(questions[0])]
@@ -164,7 +195,7 @@ class Claims:
             else:
                 attempt.conflicts += 1
                 lost += place < leases
-        if leases:
+        if leases and not self._homes.learn(leases, lost, _own_shards(attempt.request)):
             self._crowding.learn(leases, lost)
         if lost * 2 > leases:
             attempt.scatter()
@@ -190,6 +221,39 @@ class _Source:
     """Whether a random place turned out to be past the end, so that the best page is next."""
     is_dry: bool = False
     """Whether everything that was there has been read."""
+    home: int | None = None
+    """The only shard that is read, while it is the claimer's own."""
+    is_at_large: bool = False
+    """Whether all other shards are read, because its own did not give enough."""
+    drained: set[int] = field(default_factory=set)
+    """Shards in which everything that was there has been read."""
+
+    @property
+    def ground(self) -> str:
+        """What the places in it are remembered by."""
+        return self.queue if self.home is None else f"{self.queue}/{self.home}"
+
+    def shards_of(self, request: ClaimRequest) -> tuple[int, ...]:
+        """The shards that are read now."""
+        if self.home is not None:
+            return (self.home,)
+        return tuple(shard for shard in dict.fromkeys(request.shards) if shard not in self.drained)
+
+    def from_the_start(self) -> _Source:
+        """The same shards, read from the best record on."""
+        return _Source(self.queue, self.place, home=self.home, drained=self.drained)
+
+    def leave_home(self) -> None:
+        """Read the other shards from now on: there is nothing left in this one."""
+        if self.home is not None:
+            self.drained.add(self.home)
+        self.look_anew()
+        self.is_at_large = True
+
+    def look_anew(self) -> None:
+        """Decide anew where to read the next page."""
+        self.home = self.after = self.level = None
+        self.is_short = self.is_at_large = False
 
 
 @dataclass(slots=True)
@@ -259,8 +323,21 @@ class _Attempt:
         """Look for the next candidates somewhere else than right behind those that others took."""
         for source in self.sources:
             if not source.is_dry:
-                source.after = source.level = None
-                source.is_short = False
+                source.look_anew()
+
+
+def _own_shards(request: ClaimRequest) -> Sequence[int]:
+    """The shards among which a claimer may choose one to keep to."""
+    return [shard for shard in dict.fromkeys(request.shards) if shard < request.spread]
+
+
+def _shard_of(record: Record) -> int:
+    shard = record.fields["shard"]
+    return shard  # type: ignore[return-value]  # the query filters by it, and the schema says what it is
+
+
+def _pieces(values: Sequence[_Value], size: int) -> Iterator[Sequence[_Value]]:
+    return (values[at : at + size] for at in range(0, len(values), size))
 
 
 def _rank(place: int, record: Record, since: str) -> tuple[Any, ...]:

@@ -28,7 +28,7 @@ from app.stores.firestore.commits import Commits
 from app.stores.firestore.enlist import enlist
 from app.stores.firestore.meter import Meter
 from app.stores.firestore.names import Names
-from app.stores.firestore.queries import READY, Queries, record_of
+from app.stores.firestore.queries import MAX_DISJUNCTIONS, READY, Queries, record_of
 from app.stores.firestore.search import Search
 from app.stores.firestore.watch import FirestoreWatch, document_target, query_target
 from app.stores.firestore.wire import Recorder, Wire
@@ -191,6 +191,7 @@ def _limits(*, is_emulator: bool) -> StoreLimits:
         bytes_per_record=_DOCUMENT_BYTES - _DOCUMENT_OVERHEAD_BYTES,
         units_per_round=20,
         claim_batch=20,
+        claim_alternatives=MAX_DISJUNCTIONS,
         rounds_in_flight=8,
         # An empty look costs three reads: at this pace one idle worker stays within the free 50,000 a day.
         poll_seconds=10.0,

@@ -1,0 +1,59 @@
+"""Which shards this process asks for work.
+
+A job lies in one of as many shards as its creator's setting says, and another process may have another setting. So a
+worker asks for those of its own setting, and every now and then for some of all the others that there can be, in turn.
+What it finds there it goes on asking for: no job stays where it lies because somebody's setting was changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from app.jobs.clock import Chance
+from app.jobs.options import MAX_SHARDS
+
+WIDE_SECONDS = 10.0
+"""How often a worker asks for further shards. It costs no read more, but the store has to look at more places."""
+
+
+class AskedShards:
+    """The shards that one process asks for, in the order of time."""
+
+    def __init__(self, own: int, alternatives: int, chance: Chance) -> None:
+        """Begin.
+
+        Args:
+            own: over how many shards this process spreads jobs itself.
+            alternatives: how many routes times shards the store takes at once (`StoreLimits.claim_alternatives`).
+            chance: where among the further shards to begin, so that processes that live for one claim find all.
+        """
+        self.known = own
+        """Jobs lie in the shards below this, as far as this process knows."""
+        self._alternatives = alternatives
+        self._chance = chance
+        self._begin: int | None = None
+        self._turned_at = float("-inf")
+        self._step = 0
+
+    def ask(self, routes: int, now: float) -> tuple[int, ...]:
+        """The shards that a claim of so many routes asks for at that monotonic time, in seconds."""
+        known = tuple(range(self.known))
+        further = MAX_SHARDS - self.known
+        room = min(self._alternatives // max(1, routes) - self.known, further)
+        is_time = now - self._turned_at >= WIDE_SECONDS
+        # With one shard each claim asks for all that is known, and that is to stay as simple as it can be. With several
+        # it does so only where its own shard gave too little, and then it need not be choosy.
+        if further <= 0 or not (is_time or (self.known > 1 and room > 0)):
+            return known
+        if self._begin is None:
+            self._begin = int(self._chance.fraction() * further)
+        elif is_time:
+            self._begin += self._step
+        if is_time:
+            self._turned_at = now
+        self._step = max(1, room)
+        return known + tuple(self.known + (self._begin + place) % further for place in range(self._step))
+
+    def found(self, shards: Iterable[int]) -> None:
+        """Take in where jobs were found."""
+        self.known = max(self.known, *(shard + 1 for shard in shards))
