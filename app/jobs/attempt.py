@@ -204,7 +204,7 @@ class Attempt:
     # --- ending ---
 
     def _told(self) -> Event:
-        """What the end means; whatever a handler returned or raised, there is an answer (engine.md section 3.11)."""
+        """What the end means; whatever a handler returned or raised, there is an answer."""
         try:
             return self.event()
         except Exception as error:
@@ -286,7 +286,7 @@ class Attempt:
 def run_in_thread(function: Callable[[], object], name: str) -> Coroutine[Any, Any, object]:
     """Run a blocking function in a thread of its own, with a copy of the current context.
 
-    A daemon thread: one that never ends must not keep the process alive (engine.md section 4).
+    A daemon thread: one that never ends must not keep the process alive.
     """
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[object] = loop.create_future()

@@ -47,7 +47,7 @@ class Renew:
 class Abandon:
     """The holder gives up on a handler that will not stop: the lease runs out in so many seconds.
 
-    With an error the loss counts as a failed attempt, without one as nothing (engine.md section 4).
+    With an error the loss counts as a failed attempt, without one as nothing.
     """
 
     verb: ClassVar[str] = "be abandoned"

@@ -1,4 +1,4 @@
-"""The holder's side of the lease protocol (engine.md section 4).
+"""The holder's side of the lease protocol.
 
 Everything that is written for a holder goes through one lane, one write at a time, and each write is a
 guarded write of the job, which is also the renewal. A write whose answer was lost is resolved by reading
@@ -38,7 +38,7 @@ from app.stores.base import (
 logger = logging.getLogger(__name__)
 
 MAX_REAPPLIED = 5
-"""How often an intent is applied again because somebody else wrote first (engine.md section 4)."""
+"""How often an intent is applied again because somebody else wrote first."""
 
 FULL_CHARACTERS = 100_000
 """So much log goes into one page; escaped, it may take six times as many bytes."""
@@ -276,7 +276,7 @@ class Lease:
     async def settle(self, event: Event) -> Job:
         """End the lease by the event: job, run summary and all that waits, in one commit.
 
-        A result that cannot be stored is recorded as that error (engine.md section 3.11).
+        A result that cannot be stored is recorded as that error.
 
         Raises:
             LeaseLost: somebody else has the job; the outcome is kept as a late run summary.

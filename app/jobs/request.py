@@ -87,7 +87,7 @@ class JobRequest(BaseModel):
 
 
 def as_utc(value: str | datetime, field: str) -> datetime:
-    """A time from outside: a naive one is read as UTC (engine.md section 8).
+    """A time from outside: a naive one is read as UTC.
 
     Raises:
         BadInput: not a time.

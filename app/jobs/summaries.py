@@ -8,7 +8,7 @@ from app.jobs.models import Job, JobPriority, JobQueue, JobStatus, Outcome, RunS
 from app.jobs.texts import MESSAGE_CHARACTERS, tidy
 
 COUNTED = frozenset({Outcome.COMPLETED, Outcome.SKIPPED, Outcome.FAILED, Outcome.RETRIED, Outcome.LEASE_LOST})
-"""Outcomes that used up an execution; the others gave the job back as they found it (engine.md section 3.4)."""
+"""Outcomes that used up an execution; the others gave the job back as they found it."""
 
 
 _NEVER = datetime.min.replace(tzinfo=UTC)

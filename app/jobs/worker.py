@@ -33,7 +33,7 @@ CUT_SHARE = 0.6
 
 
 def worker_name() -> str:
-    """A name for this process that people recognise. It is never compared (engine.md section 4)."""
+    """A name for this process that people recognise. It is never compared."""
     return f"{socket.gethostname()[:100]}-{os.getpid()}"
 
 

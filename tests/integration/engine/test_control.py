@@ -1,4 +1,4 @@
-"""Cancel and pause reach a running handler at its next write, and meet a settle in either order (engine.md 4)."""
+"""Cancel and pause reach a running handler at its next write, and meet a settle in either order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A holder that lost its lease can change nothing, whichever verb it tries, whatever became of its job (engine.md 3.2).
+"""A holder that lost its lease can change nothing, whichever verb it tries, whatever became of its job.
 
 The interleaving is forced. The holder's own clock stands still, as for a process that was stopped or a machine that
 was suspended, so nothing but the store itself can stop it: for everybody else the lease has run out.
@@ -228,7 +228,7 @@ async def test_a_late_outcome_is_kept_as_evidence_that_counts_for_nothing(site: 
 
 
 async def test_stale_writes_harm_nobody_that_they_share_a_round_with(site: Site) -> None:
-    """Everything of one process that is ready together goes to the store together (engine.md 6, group commit)."""
+    """Everything of one process that is ready together goes to the store together."""
     holder, others = await site.peer("holder"), await site.peer("others")
     held = await held_jobs(site, holder)
     others.clock.jump(LEASE_SECONDS + 1)

@@ -1,4 +1,4 @@
-"""A worker that is told to stop gives every lease back, uncounted, whatever it was doing (engine.md 3.4 and 4)."""
+"""A worker that is told to stop gives every lease back, uncounted, whatever it was doing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A write whose answer was lost is resolved by reading back (engine.md 3.6 and 4): done once, whatever became of it."""
+"""A write whose answer was lost is resolved by reading back: done once, whatever became of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lost answers to those who hold no lease: who creates a job, changes one by hand, or takes it back (engine.md 3.6)."""
+"""Lost answers to those who hold no lease: who creates a job, changes one by hand, or takes it back."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ async def every_run(peer: Peer) -> list[RunSummary]:
 
 
 async def test_stopped_processes_that_wake_change_nothing(shared_site: Site, effects: Effects) -> None:
-    """SIGSTOP in the middle of a job, another takes it over and completes it, SIGCONT (engine.md 3.2).
+    """SIGSTOP in the middle of a job, another takes it over and completes it, SIGCONT.
 
     One of the two notices by its own clock; the other's stands still with it, so that only the store can stop it.
     """
@@ -177,7 +177,7 @@ async def test_every_job_ends_once_although_workers_are_killed(shared_site: Site
 
 
 async def test_a_loaded_worker_gives_every_lease_back_within_eight_seconds(shared_site: Site, effects: Effects) -> None:
-    """SIGTERM: handlers are told, then cut off; nothing counts, and the jobs go on elsewhere (engine.md 7)."""
+    """SIGTERM: handlers are told, then cut off; nothing counts, and the jobs go on elsewhere."""
     peer = await person(shared_site, effects)
     kinds = ["long"] * 5 + ["heedful"] * 2 + ["heedful_thread"] * 2
     job_ids = {await peer.submitted(kind): kind for kind in kinds}

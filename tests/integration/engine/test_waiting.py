@@ -1,4 +1,4 @@
-"""What cannot run now never hides what can, and finding that costs nothing (engine.md 3.5)."""
+"""What cannot run now never hides what can, and finding that costs nothing."""
 
 from __future__ import annotations
 
