@@ -21,7 +21,7 @@ from app.catalog.store import CatalogStore, ImportCount
 from app.cli.catalog import read_file, told
 from app.cli.jobs import JsonFlag
 from app.cli.output import counted, print_json, problem, runs_table
-from app.cli.session import FAILED, FALLBACK_URL, command_name, run
+from app.cli.session import FAILED, FALLBACK_URL, command_name, prints_to_stderr, run
 from app.cli.tables import Column, console, table
 from app.jobs import AsyncJobManager, Job, JobStatus, RunSummary, Runtime, Worker
 
@@ -164,7 +164,8 @@ def demo(
     from app.bootstrap import discover_tasks, make_runtime
     from app.settings import settings
 
-    discover_tasks(settings.task_packages)
+    with prints_to_stderr():
+        discover_tasks(settings.task_packages)
 
     async def work() -> tuple[Curated, bool]:
         runtime = make_runtime(settings, fallback_url=FALLBACK_URL)

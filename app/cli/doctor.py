@@ -12,7 +12,7 @@ import typer
 from app.cli.jobs import JsonFlag
 from app.cli.output import counted, print_json
 from app.cli.secrets import shown_url, without_secrets
-from app.cli.session import FAILED, FALLBACK_URL, command_name, run
+from app.cli.session import FAILED, FALLBACK_URL, command_name, prints_to_stderr, run
 from app.cli.tables import Column, table
 from app.jobs import AsyncJobManager, Job, JobRegistry, JobStatus, Runtime, TorporError
 from app.jobs.routes import Served
@@ -32,7 +32,8 @@ def types(as_json: JsonFlag = False) -> None:
     from app.bootstrap import discover_tasks
     from app.settings import settings
 
-    discovered = discover_tasks(settings.task_packages)
+    with prints_to_stderr():
+        discovered = discover_tasks(settings.task_packages)
     listed = JobRegistry.list_jobs()
     if as_json:
         print_json(listed)
@@ -182,7 +183,8 @@ def doctor(as_json: JsonFlag = False) -> None:
 
     examination = Examination()
     _examine_settings(examination, settings)
-    discovered = discover_tasks(settings.task_packages)
+    with prints_to_stderr():
+        discovered = discover_tasks(settings.task_packages)
     for failure in discovered.failures:
         there = ":" in failure.file
         remedy = f"mend {failure.file}" if there else "install it, or mend TORPOR_TASK_PACKAGES"

@@ -11,7 +11,7 @@ import os
 import shutil
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TypeVar
 
@@ -62,11 +62,18 @@ async def engine(*, run_if_alone: bool = False) -> AsyncIterator[AsyncJobManager
     from app.bootstrap import discover_tasks, make_runtime
     from app.settings import settings
 
-    discover_tasks(settings.task_packages)
+    with prints_to_stderr():
+        discover_tasks(settings.task_packages)
     runtime = make_runtime(settings, fallback_url=FALLBACK_URL)
-    alone = runtime.store.limits().single_process
-    async with AsyncJobManager(runtime=runtime, worker=run_if_alone and alone) as manager:
-        yield manager
+    runs_jobs = run_if_alone and runtime.store.limits().single_process
+    with prints_to_stderr() if runs_jobs else nullcontext():
+        async with AsyncJobManager(runtime=runtime, worker=runs_jobs) as manager:
+            yield manager
+
+
+def prints_to_stderr() -> AbstractContextManager[object]:
+    """While users' code runs in this process: what it prints must not get between a command's answers."""
+    return redirect_stdout(sys.stderr)
 
 
 def logs_to_stderr(*, verbose: bool = False) -> None:

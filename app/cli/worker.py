@@ -11,7 +11,7 @@ import typer
 
 from app.cli.jobs import JsonFlag
 from app.cli.output import print_json, problem
-from app.cli.session import FAILED, engine, logs_to_stderr, run
+from app.cli.session import FAILED, engine, logs_to_stderr, prints_to_stderr, run
 from app.cli.tables import table
 from app.jobs import BadInput, JobQueue, Watchdog, WatchdogReport, Worker, WorkReport
 from app.jobs.queue import QUEUES
@@ -60,7 +60,8 @@ def worker(
                 loop.add_signal_handler(name, hand.stop)
             if not quiet:
                 problem(f"{hand.worker_id}: {hand.executor.max_concurrent} jobs at once; Ctrl-C ends it")
-            report = await hand.run(drain=drain, max_seconds=max_seconds, max_jobs=max_jobs)
+            with prints_to_stderr():
+                report = await hand.run(drain=drain, max_seconds=max_seconds, max_jobs=max_jobs)
             return report, hand.executor.leaked > 0
 
     report, leaked = run(work)

@@ -66,8 +66,10 @@ def _import(name: str, found: Discovered) -> None:
         return
     try:
         module = importlib.import_module(name)
+    except KeyboardInterrupt:
+        raise
     # Whatever a user's module raises is reported, a call of sys.exit too, and the rest still loads.
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - as the line above says
+    except BaseException as error:  # noqa: BLE001 - as the line above says
         found.failures.append(_failure(name, error))
         return
     found.modules.append(name)

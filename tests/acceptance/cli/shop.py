@@ -51,3 +51,7 @@ def open_shop(registry: Registry) -> None:
     @job("shop_long", registry=registry)
     async def shop_long(ctx: JobContext) -> None:
         await asyncio.Event().wait()
+
+    @job("shop_talks", registry=registry)
+    async def shop_talks(ctx: JobContext) -> None:
+        print("what a handler prints")  # noqa: T201 - as users' handlers do

@@ -33,6 +33,15 @@ def test_a_drain_ends_when_nothing_is_due(torpor: Torpor) -> None:
     assert torpor.json("worker", "--drain", "--quiet")["claimed"] == 0
 
 
+def test_what_handlers_print_stays_out_of_the_answer(torpor: Torpor) -> None:
+    enqueue(torpor, "shop_talks")
+
+    answer = torpor("worker", "--drain", "--quiet", "--json")
+
+    assert answer.json["completed"] == 1
+    assert "what a handler prints" in answer.err
+
+
 def test_only_so_many_jobs(torpor: Torpor) -> None:
     enqueue(torpor, *["shop_ok"] * 5)
 
