@@ -21,6 +21,9 @@ from app.stores.sorted_keys import Key
 READY_STATUS = "queued"
 """The `status` of the records that `claim` looks for in shape `jobs.ready`: what the engine calls QUEUED."""
 
+MOST = 1_000_000_000
+"""What a query takes, and leaves out, at most: what every store can count."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _PYTHON_TYPES = {Kind.INT: int, Kind.FLOAT: float, Kind.BOOL: bool, Kind.TIME: datetime}
@@ -62,12 +65,14 @@ def question(query: Query) -> Question:
 
     Raises:
         UnknownShape: as `shape_of`.
-        ValueError: a limit below 1, an offset below 0, or a cursor that no page of this shape gave.
+        ValueError: a limit below 1, an offset below 0, either above `MOST`, or a cursor from elsewhere.
         TypeError: a bound that is not of the range field's kind.
     """
     shape = shape_of(query)
     if query.limit < 1 or query.offset < 0:
         raise ValueError(f"limit {query.limit} and offset {query.offset}: take at least 1, and skip no less than 0")
+    if max(query.limit, query.offset) > MOST:
+        raise ValueError(f"limit {query.limit} and offset {query.offset}: at most {MOST:,} each")
     for bound in (query.since, query.until):
         _check_kind(shape, shape.range_field, bound)
     holding = query.where.get(shape.contains) if shape.contains else None
@@ -185,7 +190,7 @@ def _key_of_cursor(shape: Shape, text: str) -> Key:
     if len(values) != len(shape.order):
         raise ValueError(f"{text[:60]!r} is no cursor of shape {shape.name!r}; start again without one")
     for order, value in zip(shape.order, values, strict=True):
-        if type(value) is not _kind_type(shape, order):
+        if type(value) is not _kind_type(shape, order) or (isinstance(value, int) and not -(2**63) <= value < 2**63):
             raise ValueError(f"{text[:60]!r} is no cursor of shape {shape.name!r}; start again without one")
     return (*_directed(shape, values), record_id)
 

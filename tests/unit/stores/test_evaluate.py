@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.stores import cursor
 from app.stores.base import Fields, Order, Query, Record, Shape, UnknownShape, Value
 from app.stores.evaluate import answer, bounds, question, sort_key
 from app.stores.sorted_keys import Key
@@ -97,6 +98,8 @@ def test_a_cursor_stands_where_its_record_was_when_that_is_gone() -> None:
         (Query("jobs.list", limit=0), ValueError),
         (Query("jobs.list", limit=-1), ValueError),
         (Query("jobs.list", offset=-1), ValueError),
+        (Query("jobs.list", offset=2**63), ValueError),
+        (Query("jobs.list", limit=2**63), ValueError),
         (Query("jobs.list", cursor="nonsense"), ValueError),
         (Query("jobs.list", since="2026-11-02"), TypeError),
         (Query("jobs.list", until=5), TypeError),
@@ -110,6 +113,11 @@ def test_a_cursor_stands_where_its_record_was_when_that_is_gone() -> None:
 def test_a_question_that_makes_no_sense_is_refused(query: Query, error: type[Exception]) -> None:
     with pytest.raises(error):
         question(query)
+
+
+def test_a_cursor_of_numbers_that_no_store_counts_to_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"no cursor of shape 'logs\.of_job'"):
+        question(Query("logs.of_job", {"job_id": "j"}, cursor=cursor.encode([2**63], "p")))
 
 
 def test_a_cursor_of_values_of_another_kind_is_refused() -> None:
