@@ -56,4 +56,4 @@ class AskedShards:
 
     def found(self, shards: Iterable[int]) -> None:
         """Take in where jobs were found."""
-        self.known = max(self.known, *(shard + 1 for shard in shards))
+        self.known = max((self.known, *(shard + 1 for shard in shards)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any, TypeVar
 
@@ -26,8 +26,10 @@ _Value = TypeVar("_Value", int, str)
 
 _MAX_ROUNDS = 6
 """How often one claim takes the next candidates after it lost some; the next claim goes on from there."""
-_MAX_PAGES = 4
+_MAX_PAGES = 5
 """How many pages of one queue are read for one round: those already tried, or past the end, don't fill it."""
+_MAX_HOMES = 3
+"""How many shards a claim drains before it takes from all that are left at once."""
 
 
 class Claims:
@@ -44,6 +46,8 @@ class Claims:
         """Take candidates as `Store.claim` says."""
         if request.limit < 1:
             raise ValueError(f"a claim of {request.limit} records: ask for at least 1")
+        if request.spread > 1:
+            request = replace(request, limit=min(request.limit, self._homes.page))
         attempt = _Attempt(request)
         due, _ = await asyncio.gather(self._due(request), self._fill(attempt, attempt.sources[:1]))
         attempt.sort_out(due)
@@ -102,8 +106,12 @@ class Claims:
             source.after = source.level = None
             source.is_short = True
         elif source.home is not None:
-            self._homes.leave(source.queue)
             source.leave_home()
+            others = [shard for shard in _own_shards(request) if shard not in source.drained]
+            if records and others:
+                self._homes.settle(source.queue, others)
+            else:
+                self._homes.leave(source.queue)
         else:
             source.is_dry = True
         return records
@@ -116,7 +124,9 @@ class Claims:
         limit = min(limit, PROBE)
         records = await self._ready(source, request, limit)
         if len(records) == limit:
-            self._homes.settle(source.queue, _own_shards(request))
+            # Where its own shard is drained, others may be as well: then only these are known to have work.
+            seen = sorted({_shard_of(record) for record in records})
+            self._homes.settle(source.queue, seen if source.drained else _own_shards(request))
         else:
             source.is_dry = True
         return records
@@ -153,9 +163,7 @@ class Claims:
         if not shards or not routes:
             return []
         questions = [
-            self._queries.ready(
-                source.queue, some_routes, some_shards, limit, after=source.after, level=source.level
-            )
+            self._queries.ready(source.queue, some_routes, some_shards, limit, after=source.after, level=source.level)
             for some_shards in _pieces(shards, MAX_DISJUNCTIONS)
             for some_routes in _pieces(routes, max(1, MAX_DISJUNCTIONS // len(some_shards)))
         ]
@@ -248,7 +256,7 @@ class _Source:
         if self.home is not None:
             self.drained.add(self.home)
         self.look_anew()
-        self.is_at_large = True
+        self.is_at_large = len(self.drained) >= _MAX_HOMES
 
     def look_anew(self) -> None:
         """Decide anew where to read the next page."""
@@ -332,8 +340,8 @@ def _own_shards(request: ClaimRequest) -> Sequence[int]:
 
 
 def _shard_of(record: Record) -> int:
-    shard = record.fields["shard"]
-    return shard  # type: ignore[return-value]  # the query filters by it, and the schema says what it is
+    # The query filters by it, so a record without one is not found, and the schema says what it is.
+    return record.fields["shard"]  # type: ignore[return-value]
 
 
 def _pieces(values: Sequence[_Value], size: int) -> Iterator[Sequence[_Value]]:
