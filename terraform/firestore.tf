@@ -54,6 +54,16 @@ locals {
     { collection = "jobs", fields = ["tags contains", "finished_at desc"] },
     # jobs.releasing
     { collection = "jobs", fields = ["release", "finished_at"] },
+    # jobs.waiting
+    { collection = "jobs", fields = ["unmet contains", "waiting_since"] },
+    # gates.waiting
+    { collection = "gates", fields = ["unmet contains", "waiting_since"] },
+    # jobs.dependents
+    { collection = "jobs", fields = ["depends_on contains", "created_at"] },
+    # jobs.parked
+    { collection = "jobs", fields = ["parked_on", "priority desc", "created_at"] },
+    # jobs.parked_by_age
+    { collection = "jobs", fields = ["parked_on", "created_at"] },
     # runs.list
     { collection = "runs", fields = ["job_id", "ended_at"] },
     { collection = "runs", fields = ["type", "ended_at"] },
@@ -65,8 +75,11 @@ locals {
     { collection = "runs", fields = ["outcome", "ended_at desc"] },
     # logs.of_job
     { collection = "logs", fields = ["job_id", "first"] },
+    { collection = "logs", fields = ["job_id", "first desc"] },
     # results.of_job
     { collection = "results", fields = ["job_id", "seq"] },
+    # steps.of_job
+    { collection = "steps", fields = ["job_id", "call"] },
     # chunks.of_job
     { collection = "chunks", fields = ["job_id", "seq"] },
     # exercises.list
@@ -80,8 +93,14 @@ locals {
     { collection = "jobs", field = "lease_expires_at", orders = ["ASCENDING"] },
     { collection = "jobs", field = "created_at", orders = ["ASCENDING", "DESCENDING"] },
     { collection = "jobs", field = "finished_at", orders = ["ASCENDING", "DESCENDING"] },
+    { collection = "jobs", field = "waiting_since", orders = ["ASCENDING"] },
+    { collection = "gates", field = "waiting_since", orders = ["ASCENDING"] },
+    { collection = "limits", field = "expires_at", orders = ["ASCENDING"] },
     { collection = "runs", field = "ended_at", orders = ["ASCENDING", "DESCENDING"] },
     { collection = "rollups", field = "hour", orders = ["ASCENDING", "DESCENDING"] },
+    { collection = "schedules", field = "next_at", orders = ["ASCENDING"] },
+    { collection = "schedules", field = "created_at", orders = ["ASCENDING"] },
+    { collection = "uniques", field = "look_at", orders = ["ASCENDING"] },
     { collection = "exercises", field = "created_at", orders = ["ASCENDING"] },
     { collection = "jobs", field = "ready_at", orders = ["DESCENDING"] },
   ]
@@ -97,12 +116,12 @@ locals {
     jobs = [
       "schema_version", "type", "name", "description", "queue", "priority", "route", "shard", "tags", "batch_id",
       "parent_id", "depth", "mode", "payload", "settings", "metadata", "status", "revision", "updated_at",
-      "started_at", "queued_at", "parked_on", "start_before", "attempt", "retries_used", "lease_losses", "slices",
+      "started_at", "queued_at", "parked_on", "turn", "holds_turn", "allowed_at", "start_before", "attempt", "retries_used", "lease_losses", "slices",
       "run_seconds", "max_retries", "retry_delay_seconds", "retry_backoff", "timeout_seconds",
       "max_duration_seconds", "max_lease_losses", "idempotent", "idempotency_key", "worker_id", "lease_token",
       "lease_started_at", "write_id", "progress", "checkpoint", "result", "error", "outcome", "log_length",
-      "results_saved", "review", "control_id", "control_action", "control_reason", "control_at", "has_dependents",
-      "release", "stamp",
+      "results_saved", "steps", "review", "control_id", "control_action", "control_reason", "control_at", "watched_until",
+      "depends_on", "unmet", "auto_start", "start_at", "on_dependency_failure", "has_dependents", "release", "stamp",
     ]
     runs = [
       "schema_version", "job_id", "type", "queue", "priority", "batch_id", "parent_id", "attempt", "outcome",
@@ -115,11 +134,26 @@ locals {
     results = [
       "schema_version", "job_id", "seq", "attempt", "saved_at", "data", "stamp",
     ]
+    steps = [
+      "schema_version", "job_id", "call", "about", "result", "stamp",
+    ]
     chunks = [
       "schema_version", "job_id", "seq", "text", "stamp",
     ]
+    gates = [
+      "schema_version", "job_id", "unmet", "stamp",
+    ]
+    limits = [
+      "schema_version", "holder", "job_id", "epoch", "queues", "types", "stamp",
+    ]
     rollups = [
       "schema_version", "made_at", "counts", "stamp",
+    ]
+    schedules = [
+      "schema_version", "definition", "state", "stamp",
+    ]
+    uniques = [
+      "schema_version", "job_id", "until", "stamp",
     ]
     exercises = [
       "schema_version", "family", "status", "name", "equipment", "document", "updated_at", "stamp",

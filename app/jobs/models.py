@@ -255,6 +255,14 @@ class Job(BaseModel):
     wake_at: UtcTime | None = None
     parked_on: Key | None = None
 
+    # what limits it
+    turn: Key | None = None
+    """What the jobs share that run one at a time: a `concurrency_key`, or a type that preserves its order."""
+    holds_turn: bool = False
+    """Whether it is the one of them that may run."""
+    allowed_at: UtcTime | None = None
+    """From when on its type's rate limit lets it run; None while it has not been asked."""
+
     # counters
     revision: int = 1
     """Moved by transitions and edits, not by renewals."""
@@ -266,6 +274,8 @@ class Job(BaseModel):
     """Running time of all ended leases together."""
     log_length: int = 0
     results_saved: int = 0
+    steps: int = 0
+    """How many steps are recorded; none are looked for while there are none."""
 
     # the lease, while RUNNING
     worker_id: Key | None = None
@@ -289,7 +299,22 @@ class Job(BaseModel):
     control_action: Literal["cancel", "pause"] | None = None
     control_reason: FreeText | None = None
     control_at: UtcTime | None = None
+    watched_until: UtcTime | None = None
+    """Until then somebody follows it, and its holder writes log and progress sooner."""
 
+    # what it waits for, and what waits for it
+    depends_on: tuple[Key, ...] = ()
+    """The jobs that have to be COMPLETED before it runs."""
+    unmet: tuple[Key, ...] = ()
+    """Those of them that are not yet, or gates that stand for 32 of them each."""
+    waiting_since: UtcTime | None = None
+    """Since when something has been unmet; None when nothing is."""
+    auto_start: bool = False
+    """Whether it may run as soon as nothing is unmet; if not, it is held until somebody starts it."""
+    start_at: UtcTime | None = None
+    """A delay that is still to be kept when nothing is unmet any more."""
+    on_dependency_failure: Literal["cancel", "run", "hold"] = "cancel"
+    """What becomes of it when one of them ends FAILED or CANCELLED."""
     has_dependents: bool = False
     release: Literal["pending", "done"] | None = None
 

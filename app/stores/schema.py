@@ -40,6 +40,9 @@ JOBS = Collection(
         "ready_at": _AT,
         "wake_at": _AT,
         "parked_on": _K,
+        "turn": _K,
+        "holds_turn": _B,
+        "allowed_at": _AT,
         "start_before": _AT,
         "attempt": _I,
         "retries_used": _I,
@@ -66,11 +69,19 @@ JOBS = Collection(
         "outcome": _K,
         "log_length": _I,
         "results_saved": _I,
+        "steps": _I,
         "review": _T,
         "control_id": _K,
         "control_action": _K,
         "control_reason": _T,
         "control_at": _AT,
+        "watched_until": _AT,
+        "depends_on": _KS,
+        "unmet": _KS,
+        "waiting_since": _AT,
+        "auto_start": _B,
+        "start_at": _AT,
+        "on_dependency_failure": _K,
         "has_dependents": _B,
         "release": _K,
         "expire_at": _AT,
@@ -112,8 +123,29 @@ RESULTS = Collection(
     "results",
     {"schema_version": _I, "job_id": _K, "seq": _I, "attempt": _I, "saved_at": _AT, "data": _T, "expire_at": _AT},
 )
+STEPS = Collection("steps", {"schema_version": _I, "job_id": _K, "call": _I, "about": _T, "result": _T})
 CHUNKS = Collection("chunks", {"schema_version": _I, "job_id": _K, "seq": _I, "text": _T, "expire_at": _AT})
 ROLLUPS = Collection("rollups", {"schema_version": _I, "hour": _AT, "made_at": _AT, "counts": _T})
+GATES = Collection("gates", {"schema_version": _I, "job_id": _K, "unmet": _KS, "waiting_since": _AT})
+"""Each stands for some dependencies of one job, so that no record is written by all of many parents."""
+LIMITS = Collection(
+    "limits",
+    {
+        "schema_version": _I,
+        "holder": _K,
+        "job_id": _K,
+        "epoch": _I,
+        "expires_at": _AT,
+        "queues": _KS,
+        "types": _KS,
+    },
+)
+"""Who may go on: what is paused; and permits, rates, turns and locks, each a small record under its own name."""
+SCHEDULES = Collection(
+    "schedules", {"schema_version": _I, "definition": _T, "state": _T, "created_at": _AT, "next_at": _AT}
+)
+UNIQUES = Collection("uniques", {"schema_version": _I, "job_id": _K, "until": _AT, "look_at": _AT})
+"""Which job a uniqueness key belongs to, and until when."""
 EXERCISES = Collection(
     "exercises",
     {
@@ -128,7 +160,20 @@ EXERCISES = Collection(
     },
 )
 
-COLLECTIONS: tuple[Collection, ...] = (JOBS, RUNS, LOGS, RESULTS, CHUNKS, ROLLUPS, EXERCISES)
+COLLECTIONS: tuple[Collection, ...] = (
+    JOBS,
+    RUNS,
+    LOGS,
+    RESULTS,
+    STEPS,
+    CHUNKS,
+    ROLLUPS,
+    GATES,
+    LIMITS,
+    SCHEDULES,
+    UNIQUES,
+    EXERCISES,
+)
 
 _JOB_FILTERS = ("status", "type", "queue", "batch_id", "parent_id")
 
@@ -154,11 +199,23 @@ SHAPES: tuple[Shape, ...] = (
     ),
     Shape("jobs.finished", "jobs", (Order("finished_at"),), optional=_JOB_FILTERS, contains="tags", reversible=True),
     Shape("jobs.releasing", "jobs", (Order("finished_at"),), equal=("release",)),
+    # What is parked, by what it is parked on. Few jobs are, and others take no room in the indexes.
+    Shape("jobs.parked", "jobs", (Order("parked_on"), Order("priority", descending=True), Order("created_at"))),
+    Shape("jobs.parked_by_age", "jobs", (Order("parked_on"), Order("created_at"))),
+    Shape("limits.expiring", "limits", (Order("expires_at"),)),
+    # Only what still waits has the time that these two sort by, so other jobs take no room in their indexes.
+    Shape("jobs.waiting", "jobs", (Order("waiting_since"),), contains="unmet"),
+    Shape("gates.waiting", "gates", (Order("waiting_since"),), contains="unmet"),
+    Shape("jobs.dependents", "jobs", (Order("created_at"),), contains="depends_on"),
     Shape("runs.list", "runs", (Order("ended_at"),), optional=("job_id", "type", "queue", "outcome"), reversible=True),
-    Shape("logs.of_job", "logs", (Order("first"),), equal=("job_id",)),
+    Shape("logs.of_job", "logs", (Order("first"),), equal=("job_id",), reversible=True),
     Shape("results.of_job", "results", (Order("seq"),), equal=("job_id",)),
+    Shape("steps.of_job", "steps", (Order("call"),), equal=("job_id",)),
     Shape("chunks.of_job", "chunks", (Order("seq"),), equal=("job_id",)),
     Shape("rollups.list", "rollups", (Order("hour"),), reversible=True),
+    Shape("schedules.due", "schedules", (Order("next_at"),)),
+    Shape("schedules.list", "schedules", (Order("created_at"),)),
+    Shape("uniques.stale", "uniques", (Order("look_at"),)),
     Shape("exercises.list", "exercises", (Order("created_at"),), optional=("status", "family")),
 )
 

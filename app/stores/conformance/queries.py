@@ -195,6 +195,8 @@ def _fields(shape: Shape, number: int) -> dict[str, Value]:
 
 def _bound(shape: Shape, number: int, name: str | None = None) -> Value:
     kind = BY_NAME[shape.collection].fields[name or shape.range_field]
+    if kind is Kind.KEY:
+        return f"key {number}"
     return NOON + number * SECOND if kind is Kind.TIME else number - 2
 
 

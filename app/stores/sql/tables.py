@@ -24,7 +24,7 @@ READY_RANK = "ready_rank"
 No priority overflows so."""
 
 _PREFIX = re.compile(r"[A-Za-z0-9_-]{0,24}")
-_UNINDEXED = frozenset({"jobs.by_priority"})
+_UNINDEXED = frozenset({"jobs.by_priority", "jobs.dependents"})
 _FILTERED: Mapping[str, tuple[str, ...]] = {
     "jobs.list": ("status", "type", "batch_id", "parent_id"),
     "runs.list": ("job_id",),
@@ -123,13 +123,19 @@ def _plan(shape: Shape, purpose: str, leading: tuple[str, ...]) -> IndexPlan:
     return IndexPlan(shape.collection, purpose, (*leading, *order, "id"), filled)
 
 
+def _column(table: Table, column: str) -> Any:
+    name = column.removesuffix(" DESC")
+    return table.c[name].desc() if column != name else table.c[name]
+
+
 def _add_index(table: Table, naming: Naming, plan: IndexPlan, dialect: str) -> None:
     name = naming.index(plan.collection, plan.purpose)
     if dialect == "mysql":
         # No partial indexes here. A rank that is NULL unless the job is claimable keeps all others out of the way.
-        wanted = [READY_RANK if column == "priority DESC" else column for column in plan.columns]
-        Index(name, *(table.c[column] for column in wanted if column != "id"))
+        is_ready = plan.purpose == "ready"
+        wanted = [READY_RANK if is_ready and c == "priority DESC" else c for c in plan.columns if c != "id"]
+        Index(name, *(_column(table, column) for column in wanted))
         return
-    columns = [table.c[c.removesuffix(" DESC")].desc() if c.endswith(" DESC") else table.c[c] for c in plan.columns]
+    columns = [_column(table, column) for column in plan.columns]
     where = text(" AND ".join(f"{column} IS NOT NULL" for column in plan.filled))
     Index(name, *columns, sqlite_where=where, postgresql_where=where)

@@ -13,17 +13,17 @@ down_revision = None
 
 TABLES: dict[str, dict[str, str]] = {
     "jobs": {
-        "key": "type queue route batch_id parent_id mode status parked_on retry_backoff worker_id lease_token write_id "
-        "outcome control_id control_action release",
+        "key": "type queue route batch_id parent_id mode status parked_on turn retry_backoff worker_id lease_token "
+        "write_id outcome control_id control_action on_dependency_failure release",
         "text": "name description payload settings metadata idempotency_key progress checkpoint result error review "
         "control_reason",
         "int": "schema_version priority shard depth revision attempt retries_used lease_losses slices max_retries "
-        "max_lease_losses log_length results_saved",
+        "max_lease_losses log_length results_saved steps",
         "float": "run_seconds retry_delay_seconds timeout_seconds max_duration_seconds",
-        "bool": "idempotent has_dependents",
-        "time": "created_at updated_at started_at finished_at queued_at ready_at wake_at start_before lease_started_at "
-        "lease_expires_at control_at expire_at",
-        "keys": "tags",
+        "bool": "idempotent holds_turn auto_start has_dependents",
+        "time": "created_at updated_at started_at finished_at queued_at ready_at wake_at allowed_at start_before "
+        "lease_started_at lease_expires_at control_at watched_until waiting_since start_at expire_at",
+        "keys": "tags depends_on unmet",
     },
     "runs": {
         "key": "job_id type queue batch_id parent_id outcome status worker_id",
@@ -35,8 +35,13 @@ TABLES: dict[str, dict[str, str]] = {
     },
     "logs": {"key": "job_id", "text": "entries", "int": "schema_version first count", "time": "expire_at"},
     "results": {"key": "job_id", "text": "data", "int": "schema_version seq attempt", "time": "saved_at expire_at"},
+    "steps": {"key": "job_id", "text": "about result", "int": "schema_version call"},
     "chunks": {"key": "job_id", "text": "text", "int": "schema_version seq", "time": "expire_at"},
     "rollups": {"text": "counts", "int": "schema_version", "time": "hour made_at"},
+    "gates": {"key": "job_id", "int": "schema_version", "time": "waiting_since", "keys": "unmet"},
+    "limits": {"key": "holder job_id", "int": "schema_version epoch", "time": "expires_at", "keys": "queues types"},
+    "schedules": {"text": "definition state", "int": "schema_version", "time": "created_at next_at"},
+    "uniques": {"key": "job_id", "int": "schema_version", "time": "until look_at"},
     "exercises": {
         "key": "family status",
         "text": "name document",
@@ -58,12 +63,21 @@ INDEXES: tuple[tuple[str, str, str, str], ...] = (
     ("jobs", "list_batch_id", "batch_id created_at id", "batch_id created_at"),
     ("jobs", "list_parent_id", "parent_id created_at id", "parent_id created_at"),
     ("jobs", "finished", "finished_at id", "finished_at"),
+    ("jobs", "waiting", "waiting_since id", "waiting_since"),
+    ("gates", "waiting", "waiting_since id", "waiting_since"),
+    ("jobs", "parked", "parked_on -priority created_at id", "parked_on"),
+    ("jobs", "parked_by_age", "parked_on created_at id", "parked_on"),
+    ("limits", "expiring", "expires_at id", "expires_at"),
     ("runs", "list", "ended_at id", "ended_at"),
     ("runs", "list_job_id", "job_id ended_at id", "job_id ended_at"),
     ("logs", "of_job", "job_id first id", "first"),
     ("results", "of_job", "job_id seq id", "seq"),
+    ("steps", "of_job", "job_id call id", "call"),
     ("chunks", "of_job", "job_id seq id", "seq"),
     ("rollups", "list", "hour id", "hour"),
+    ("schedules", "due", "next_at id", "next_at"),
+    ("schedules", "list", "created_at id", "created_at"),
+    ("uniques", "stale", "look_at id", "look_at"),
     ("exercises", "list", "created_at id", "created_at"),
 )
 
@@ -105,7 +119,8 @@ def upgrade() -> None:
 def _create_index(dialect: str, name: str, table: str, columns: list[str], filled: list[str]) -> None:
     if dialect == "mysql":
         # The primary key is part of every InnoDB index already.
-        op.create_index(name, table, ["ready_rank" if c == "-priority" else c for c in columns if c != "id"])
+        rank = "ready_rank" if "ready_at" in columns else sa.text("priority DESC")
+        op.create_index(name, table, [rank if c == "-priority" else c for c in columns if c != "id"])
         return
     ordered: list[str | sa.TextClause] = [sa.text("priority DESC") if c == "-priority" else c for c in columns]
     where = sa.text(" AND ".join(f"{column} IS NOT NULL" for column in filled))
