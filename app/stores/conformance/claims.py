@@ -129,6 +129,37 @@ class ClaimConformance(Harness):
         claimed = await store.claim(ask(routes=("any", "gpu"), shards=(0, 1), limit=9), lease, promote)
         assert ids(claimed.records) == [f"{number:02}" for number in range(9)]
 
+    @pytest.mark.parametrize("limit", [1, 3, 20])
+    async def test_shards_worked_off_apart_are_each_in_order_and_none_is_forgotten(
+        self, store: Store, limit: int
+    ) -> None:
+        # More in one shard than in the others, one shard above those to be worked off apart, one that is empty.
+        shards = [0, 1, 1, 2, 1, 5] * 5
+        jobs = [
+            (f"{shard}-{number:02}", ready(shard=shard, ready_at=NOON - (60 - number) * SECOND))
+            for number, shard in enumerate(shards)
+        ]
+        maintenance = [(f"m-{number}", ready(shard=number, queue="maintenance")) for number in range(3)]
+        await insert(store, "jobs", jobs + maintenance)
+        rounds = await _drain(store, ask(shards=(0, 1, 2, 3, 5), spread=4, limit=limit))
+        found = [name for claimed in rounds for name in ids(claimed.records)]
+        assert sorted(found) == sorted(name for name, _ in jobs + maintenance)
+        assert {name[0] for name in found[-3:]} == {"m"}
+        if (
+            limit == 1
+        ):  # the records of one claim are in the order of their queue, not in that in which shards are asked
+            for shard in set(shards):
+                own = [name for name in found if name.startswith(f"{shard}-")]
+                assert own == sorted(own)
+
+    async def test_due_records_are_claimed_whichever_shard_is_taken_first(self, store: Store) -> None:
+        await insert(store, "jobs", [(f"due-{shard}", delayed(NOON - MINUTE, shard=shard)) for shard in range(6)])
+        await insert(store, "jobs", [(f"ready-{shard}", ready(shard=shard)) for shard in range(6)])
+        rounds = await _drain(store, ask(shards=tuple(range(6)), spread=6, limit=20))
+        found = {record.id: record.fields for claimed in rounds for record in claimed.records}
+        assert len(found) == 12
+        assert not any("ready_at" in fields for fields in found.values())
+
     @pytest.mark.parametrize(
         "fields",
         [
