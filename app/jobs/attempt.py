@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import logging
-import threading
 import traceback
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, is_dataclass
@@ -32,6 +30,7 @@ from app.jobs.models import JobError, JobResult
 from app.jobs.retry import decide_retry
 from app.jobs.task import BaseTask, RunnerResult
 from app.jobs.texts import MESSAGE_CHARACTERS, tidy
+from app.jobs.threads import run_in_thread
 
 logger = logging.getLogger(__name__)
 
@@ -281,42 +280,3 @@ class Attempt:
         except Exception:
             logger.exception("job %s: _should_retry_on_error failed; not retried", self.holder.job.id)
             return False
-
-
-def run_in_thread(function: Callable[[], object], name: str) -> Coroutine[Any, Any, object]:
-    """Run a blocking function in a thread of its own, with a copy of the current context.
-
-    A daemon thread: one that never ends must not keep the process alive.
-    """
-    loop = asyncio.get_running_loop()
-    answer: asyncio.Future[object] = loop.create_future()
-    copied = contextvars.copy_context()
-
-    def resolve(result: object, error: BaseException | None) -> None:
-        if answer.done():
-            return
-        if error is None:
-            answer.set_result(result)
-        elif isinstance(error, StopIteration):
-            answer.set_exception(RuntimeError("the handler raised StopIteration"))
-        elif isinstance(error, SystemExit | KeyboardInterrupt):
-            answer.set_exception(HandlerExit(error))
-        else:
-            answer.set_exception(error)
-
-    def work() -> None:
-        result: object = None
-        failure: BaseException | None = None
-        try:
-            result = copied.run(function)
-        except BaseException as error:  # noqa: BLE001 - handed to the waiting task, whatever it is
-            failure = error
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(resolve, result, failure)
-
-    threading.Thread(target=work, name=name, daemon=True).start()
-
-    async def wait() -> object:
-        return await answer
-
-    return wait()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from app.jobs.errors import HandlerSignal, LeaseLost, NoEngine
 from app.jobs.models import Job, JobProgress, Json
+from app.jobs.step_verbs import BlockingStepVerbs, StepVerbs
 from app.jobs.texts import LINE_CHARACTERS, MESSAGE_CHARACTERS, tidy
 from app.stores.base import Store, Write
 
@@ -46,7 +47,7 @@ class StopFlag:
         self.reason = ""
 
 
-class JobContext:
+class JobContext(StepVerbs):
     """One attempt's view of its job. Every verb raises `LeaseLost` once the lease is somebody else's."""
 
     def __init__(
@@ -244,7 +245,7 @@ def _blocking(
     return call
 
 
-class BlockingJobContext:
+class BlockingJobContext(BlockingStepVerbs):
     """The same context for a sync handler: its verbs block the handler's thread, never the event loop."""
 
     def __init__(self, inner: JobContext, loop: asyncio.AbstractEventLoop) -> None:

@@ -6,7 +6,7 @@ records, commands and HTTP answers carry.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 
@@ -91,6 +91,15 @@ class JobNotFound(BadInput):
         super().__init__("job_id", f"there is no job {job_id[:200]!r}", "list the jobs to see which there are")
 
 
+class ScheduleNotFound(BadInput):
+    """No schedule has that name."""
+
+    code: ClassVar[str] = "SCHEDULE_NOT_FOUND"
+
+    def __init__(self, name: str) -> None:
+        super().__init__("name", f"there is no schedule {name[:200]!r}", "list the schedules to see which there are")
+
+
 class IllegalTransition(BadInput):
     """The job's state does not allow what was asked."""
 
@@ -102,6 +111,17 @@ class IllegalTransition(BadInput):
         self.event = event
         there = ", ".join(sorted(allowed)) or "nothing"
         super().__init__("job_id", f"job {job_id} is {status} and cannot {event}", f"from {status} it can: {there}")
+
+
+class DependencyCycle(BadInput):
+    """The job would wait for itself."""
+
+    code: ClassVar[str] = "DEPENDENCY_CYCLE"
+
+    def __init__(self, path: Sequence[str]) -> None:
+        self.path = tuple(path)
+        shown = [*self.path[:10], "...", *self.path[-10:]] if len(self.path) > 25 else self.path
+        super().__init__("dependencies", f"a cycle: {' -> '.join(shown)}", "leave one of these dependencies out")
 
 
 class NoHandler(BadInput):
@@ -248,6 +268,30 @@ class PermanentError(HandlerSignal):
     """Fail the job now: trying again cannot help."""
 
     code: ClassVar[str] = "PERMANENT_ERROR"
+
+
+class StepNameTwice(PermanentError):
+    """A handler called two steps of one name in one attempt."""
+
+    code: ClassVar[str] = "STEP_NAME_TWICE"
+
+    def __init__(self, job_id: str, name: str) -> None:
+        super().__init__(
+            f"job {job_id}: its handler called a step named {name!r} twice in one attempt; "
+            "give each a name of its own, such as with the number of the round"
+        )
+
+
+class StepsChanged(PermanentError):
+    """The handler calls other steps than the ones that are recorded: its code changed under a running job."""
+
+    code: ClassVar[str] = "STEPS_CHANGED"
+
+    def __init__(self, job_id: str, number: int, recorded: str, called: str) -> None:
+        super().__init__(
+            f"job {job_id}: call {number} of a step is named {called!r} now and was recorded as {recorded!r}; run it "
+            "with the code that recorded it, add new steps behind the others, or retry the job from a step before it"
+        )
 
 
 class ReviewNeeded(HandlerSignal):

@@ -15,6 +15,7 @@ from app.jobs.definition import JobDefinition, define
 from app.jobs.errors import AttemptTimeout, LeaseLost, NoEngine, NoHandler, TorporError, Unreadable
 from app.jobs.events import AskReview, Claim, Event, Fail, Release, Retry, Slice, Start, Stop
 from app.jobs.heartbeat import Heartbeat
+from app.jobs.journal import Journal
 from app.jobs.lease import Change, Holder, Lease
 from app.jobs.models import Job, JobProgress, JobResult, JobStatus, Json, LogEntry
 from app.jobs.options import EngineOptions
@@ -75,6 +76,7 @@ class NullLease:
         self.job = job
         self.log: list[LogEntry] = []
         self.results: list[Json] = []
+        self.journal = Journal(self, clock)
         self._clock = clock
 
     is_dirty = False

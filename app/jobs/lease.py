@@ -20,6 +20,7 @@ from app.jobs.codec import USER_FIELDS, Stored
 from app.jobs.errors import BadInput, LeaseLost, ResultInvalid
 from app.jobs.events import Abandon, Event, Fail, Renew, RequestCancel
 from app.jobs.group import GroupCommit
+from app.jobs.journal import Journal, StoredJournal
 from app.jobs.models import LATE, Job, JobError, JobProgress, JobResult, JobStatus, Json, LogEntry, changed
 from app.jobs.records import JobRecords
 from app.jobs.settlement import Settlement
@@ -73,6 +74,10 @@ class Holder(Protocol):
     def set_checkpoint(self, data: Json) -> None:
         """Remember a checkpoint for the next write; a newer one replaces it."""
 
+    @property
+    def journal(self) -> Journal:
+        """Where its steps are recorded."""
+
     async def save_result(self, data: Json) -> None:
         """Write one more saved result now."""
 
@@ -94,6 +99,10 @@ class LeaseParts:
     chance: Chance
     lease_seconds: float
     settlement: Settlement
+
+
+_OF_OTHERS = ("control_id", "control_action", "control_reason", "control_at", "watched_until", "has_dependents")
+"""Fields of a running job that others than its holder write."""
 
 
 @dataclass(slots=True)
@@ -130,6 +139,7 @@ class Lease:
         self.lost: LeaseLost | None = None
         self.written_at = sent_at
         """Monotonic time of the newest write that landed, from before it was sent."""
+        self.journal: Journal = StoredJournal(self, parts.clock, parts.store, parts.records)
         self._parts = parts
         self._dies_at = sent_at + parts.lease_seconds
         self._lane = asyncio.Lock()
@@ -441,10 +451,7 @@ class Lease:
         """Our own state, with what others wrote after it."""
         return changed(
             after,
-            {
-                name: getattr(fresh, name)
-                for name in ("control_id", "control_action", "control_reason", "control_at", "has_dependents")
-            },
+            {name: getattr(fresh, name) for name in _OF_OTHERS},
         )
 
     def _adopt(self, fresh: Job) -> None:

@@ -181,19 +181,23 @@ class JobRecords:
 
     def saved_result(self, job: Job, seq: int, stored: Stored, now: datetime) -> list[Write]:
         """The create-only writes of one more saved result."""
+        text, chunks = self.placed(job, stored)
         fields: dict[str, Value] = {
             "schema_version": SCHEMA_VERSION,
             "job_id": job.id,
             "seq": seq,
             "attempt": job.attempt,
             "saved_at": now,
-            "data": stored.text,
+            "data": text,
         }
-        chunks: list[Insert] = []
-        if len(stored.text) > self._inline_bytes:
-            chunks = self._chunked(job, stored.text)
-            fields["data"] = Stored.in_chunks(chunk.id for chunk in chunks).text
         return [*chunks, Insert("results", f"{job.id}-{seq:09d}", fields)]
+
+    def placed(self, job: Job, stored: Stored) -> tuple[str, list[Insert]]:
+        """What stands for user data in a record of a job, and the chunk records that hold it if it is large."""
+        if len(stored.text) <= self._inline_bytes:
+            return stored.text, []
+        chunks = self._chunked(job, stored.text)
+        return Stored.in_chunks(chunk.id for chunk in chunks).text, chunks
 
     async def read_texts(self, stored: Sequence[Stored]) -> list[Json]:
         """What stored user data says, fetching chunks in one read."""

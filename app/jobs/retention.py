@@ -1,4 +1,4 @@
-"""Deleting ended jobs, each with what belongs to it: its log, saved results and chunks. Run summaries outlive it."""
+"""Deleting ended jobs, with all that belongs to them: logs, results, steps and chunks. Run summaries outlive them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from app.jobs.results import pages
 from app.stores.base import Delete, PreconditionFailed, Query, Record, Store, Verify
 
 PAGE = 100
-BELONGINGS = {"logs": "logs.of_job", "results": "results.of_job", "chunks": "chunks.of_job"}
+BELONGINGS = {"logs": "logs.of_job", "results": "results.of_job", "steps": "steps.of_job", "chunks": "chunks.of_job"}
 """Collections of records that belong to one job, and the shape that finds them."""
 
 
 def expiry(job: Job, now: datetime, keep: timedelta | None) -> datetime | None:
     """From when on the store itself may delete an ended job's record: only if nothing else belongs to it."""
-    if keep is None or job.log_length or job.results_saved or job.chunks:
+    if keep is None or job.log_length or job.results_saved or job.steps or job.chunks:
         return None
     return now + keep
 

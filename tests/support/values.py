@@ -141,6 +141,7 @@ JOB_VALUES: dict[str, st.SearchStrategy[Any]] = {
     "outcome": st.none() | st.sampled_from(Outcome),
     "log_length": COUNTS,
     "results_saved": COUNTS,
+    "steps": st.integers(0, 9),
     "review": JSON,
     "control_id": st.none() | NAMES,
     "control_action": st.sampled_from([None, "cancel", "pause"]),

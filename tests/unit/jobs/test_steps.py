@@ -1,0 +1,298 @@
+"""Recorded steps: what is run once, what is replayed, and when the code no longer fits what was recorded."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from app.jobs import (
+    BlockingJobContext,
+    JobContext,
+    JobExecutor,
+    JobResult,
+    JobStatus,
+    PermanentError,
+    get_current_job_context,
+)
+from app.jobs.errors import StepNameTwice, StepsChanged
+from app.jobs.models import Job
+from app.jobs.steps import StepBook, StepKind, step_id
+from tests.support.clock import FakeClock
+from tests.support.engine import Engine
+
+STEP = StepKind.STEP
+
+
+class Broken(Exception):
+    """What a handler raises to be tried again."""
+
+
+# --- the book ----------------------------------------------------------------------------------------
+
+
+def called(book: StepBook, *names: str) -> None:
+    """Call steps one after the other."""
+    for name in names:
+        book.end(book.begin((STEP, name)))
+
+
+def test_a_name_may_be_called_once_in_an_attempt() -> None:
+    book = StepBook("j")
+    called(book, "a", "b")
+    with pytest.raises(StepNameTwice, match="'a' twice"):
+        book.begin((STEP, "a"))
+    book.begin((StepKind.SLEEP, "a"))  # another kind has names of its own
+
+
+def test_ids_tell_kinds_and_names_apart() -> None:
+    ids = {step_id("j", (kind, name)) for kind in StepKind for name in ("a", "ab", "a b", "\ud800")}
+    assert len(ids) == 4 * len(StepKind)
+    assert all(each.startswith("j-") for each in ids)
+
+
+def test_steps_without_names_are_numbered_from_the_second_on() -> None:
+    book = StepBook("j")
+    names = []
+    for _ in range(3):
+        name = book.next_name(StepKind.SLEEP, "sleep")
+        names.append(name)
+        book.end(book.begin((StepKind.SLEEP, name)))
+    assert names == ["sleep", "sleep#2", "sleep#3"]
+
+
+# --- replay ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def runs() -> list[str]:
+    """What really ran."""
+    return []
+
+
+def noting(runs: list[str], name: str) -> Callable[[], str]:
+    """A function that notes that it ran."""
+
+    def run() -> str:
+        runs.append(name)
+        return f"did {name}"
+
+    return run
+
+
+async def test_a_recorded_step_is_replayed_and_not_run_again(engine: Engine, runs: list[str]) -> None:
+    @engine.job("it", retry_delay_seconds=0)
+    async def handler(ctx: JobContext) -> list[Any]:
+        found = [await ctx.step("first", noting(runs, "first")), await ctx.step("second", noting(runs, "second"))]
+        if ctx.attempt < 3:
+            raise Broken
+        return found
+
+    job_id = await engine.submitted("it")
+    await engine.drain()
+    job = await engine.get(job_id)
+    assert (job.status, job.attempt, job.steps) == (JobStatus.COMPLETED, 3, 2)
+    assert job.result is not None
+    assert job.result.data == ["did first", "did second"]
+    assert runs == ["first", "second"]
+
+
+async def test_a_plain_job_reads_and_writes_nothing_for_steps(engine: Engine) -> None:
+    @engine.job("it")
+    async def handler(ctx: JobContext) -> None:
+        await ctx.log("nothing else")
+
+    await engine.submitted("it")
+    await engine.drain()
+    assert (await engine.records())["steps"] == 0
+
+
+@pytest.mark.parametrize(
+    "returned", [None, (1, 2), {"a": [1.5, {"b": None}]}, "x" * 600_000], ids=["none", "tuple", "nested", "large"]
+)
+async def test_the_first_run_is_given_what_later_ones_are(engine: Engine, returned: Any) -> None:
+    seen: list[Any] = []
+
+    @engine.job("it", retry_delay_seconds=0)
+    async def handler(ctx: JobContext) -> None:
+        seen.append(await ctx.step("s", lambda: returned))
+        if ctx.attempt == 1:
+            raise Broken
+
+    job_id = await engine.submitted("it")
+    await engine.drain()
+    expected = list(returned) if isinstance(returned, tuple) else returned
+    assert seen == [expected, expected]
+    await engine.manager.delete_job(job_id)
+    left = await engine.records()
+    assert (left["steps"], left["chunks"]) == (0, 0)
+
+
+async def test_what_a_step_raises_is_not_recorded(engine: Engine, runs: list[str]) -> None:
+    @engine.job("it", retry_delay_seconds=0)
+    async def handler(ctx: JobContext) -> None:
+        async def fails_once() -> None:
+            runs.append("tried")
+            if len(runs) == 1:
+                raise Broken
+
+        await ctx.step("s", fails_once)
+
+    job_id = await engine.submitted("it")
+    await engine.drain()
+    assert (runs, (await engine.get(job_id)).retries_used) == (["tried", "tried"], 1)
+
+
+async def test_a_step_can_be_tried_again_within_its_attempt(engine: Engine, runs: list[str]) -> None:
+    times: list[float] = []
+
+    @engine.job("it", max_retries=0)
+    async def handler(ctx: JobContext) -> Any:
+        def fails_twice(word: str, *, mark: str) -> str:
+            times.append(engine.clock.monotonic())
+            runs.append(word + mark)
+            if len(runs) < 3:
+                raise Broken
+            return "at last"
+
+        return await ctx.step("s", fails_twice, "go", mark="!", retries=2, retry_delay_seconds=3)
+
+    job_id = await engine.submitted("it")
+    async with engine.working():
+        await engine.clock.advance(60)
+        assert (await engine.get(job_id)).status is JobStatus.COMPLETED
+    assert runs == ["go!"] * 3
+    assert [later - earlier for earlier, later in pairwise(times)] == [3, 6]
+
+
+async def test_an_error_that_cannot_be_mended_ends_the_tries(engine: Engine, runs: list[str]) -> None:
+    @engine.job("it")
+    async def handler(ctx: JobContext) -> None:
+        def gives_up() -> None:
+            runs.append("tried")
+            raise PermanentError("never")
+
+        await ctx.step("s", gives_up, retries=5)
+
+    job_id = await engine.submitted("it")
+    await engine.drain()
+    assert (runs, (await engine.get(job_id)).status) == (["tried"], JobStatus.FAILED)
+
+
+async def test_steps_beside_each_other_may_change_places(engine: Engine, runs: list[str]) -> None:
+    """Given branches that come to their steps in another order at the second attempt, then nothing runs twice."""
+
+    @engine.job("it", retry_delay_seconds=0)
+    async def handler(ctx: JobContext) -> None:
+        async def branch(name: str, turns: int) -> None:
+            await ctx.step(f"{name}1", noting(runs, f"{name}1"))
+            for _ in range(turns if ctx.attempt == 1 else 50 - turns):
+                await asyncio.sleep(0)
+            if name == "a" and ctx.attempt == 1:
+                raise Broken
+            await ctx.step(f"{name}2", noting(runs, f"{name}2"))
+
+        await asyncio.gather(branch("a", 49), branch("b", 1), return_exceptions=ctx.attempt == 1)
+        if ctx.attempt == 1:
+            raise Broken
+
+    job_id = await engine.submitted("it")
+    await engine.drain()
+    job = await engine.get(job_id)
+    assert (job.status, job.attempt) == (JobStatus.COMPLETED, 2)
+    assert sorted(runs) == ["a1", "a2", "b1", "b2"]
+
+
+@pytest.mark.parametrize(
+    ("then", "says"),
+    [
+        (["a", "renamed", "c"], "call 2 of a step is named 'renamed' now and was recorded as 'b'"),
+        (["a", "c"], "call 2 of a step is named 'c' now and was recorded as 'b'"),
+        (["new", "a", "b"], "call 1 of a step is named 'new' now"),
+        (["a", "a"], "'a' twice"),
+    ],
+)
+async def test_code_that_changed_under_a_running_job_is_told(
+    engine: Engine, runs: list[str], then: list[str], says: str
+) -> None:
+    @engine.job("it", retry_delay_seconds=0)
+    async def handler(ctx: JobContext) -> None:
+        for name in ["a", "b"] if ctx.attempt == 1 else then:
+            await ctx.step(name, noting(runs, name))
+        if ctx.attempt == 1:
+            raise Broken
+
+    job_id = await engine.submitted("it")
+    await engine.drain()
+    job = await engine.get(job_id)
+    assert (job.status, job.attempt, runs) == (JobStatus.FAILED, 2, ["a", "b"])
+    assert job.error is not None
+    assert says in job.error.message
+    assert job.error.code == (StepNameTwice if "twice" in says else StepsChanged).code
+
+
+async def test_steps_that_were_added_behind_the_others_are_run(engine: Engine, runs: list[str]) -> None:
+    @engine.job("it", retry_delay_seconds=0)
+    async def handler(ctx: JobContext) -> None:
+        for name in "ab" if ctx.attempt == 1 else "abc":
+            await ctx.step(name, noting(runs, name))
+        if ctx.attempt == 1:
+            raise Broken
+
+    job_id = await engine.submitted("it")
+    await engine.drain()
+    assert ((await engine.get(job_id)).status, runs) == (JobStatus.COMPLETED, ["a", "b", "c"])
+
+
+async def test_a_sync_handler_runs_its_steps_in_its_own_thread(engine: Engine) -> None:
+    threads: set[int] = set()
+    runs: list[str] = []
+
+    @engine.job("it", retry_delay_seconds=0)
+    def handler(ctx: BlockingJobContext) -> list[Any]:
+        threads.add(threading.get_ident())
+
+        def blocking(word: str) -> str:
+            threads.add(threading.get_ident())
+            assert get_current_job_context() is ctx
+            runs.append(word)
+            return word
+
+        async def asynchronous() -> str:
+            await asyncio.sleep(0)
+            runs.append("async")
+            return "async"
+
+        found = [ctx.step("one", blocking, "sync"), ctx.step("two", asynchronous)]
+        if ctx.attempt == 1:
+            threads.clear()
+            raise Broken
+        with pytest.raises(StepNameTwice):
+            ctx.step("one", blocking, "again")
+        return found
+
+    job_id = await engine.submitted("it")
+    await engine.drain()
+    job = await engine.get(job_id)
+    assert job.result is not None
+    assert (job.result.data, runs, len(threads)) == (["sync", "async"], ["sync", "async"], 1)
+
+
+async def test_without_a_store_steps_are_just_run(runs: list[str]) -> None:
+    clock = FakeClock()
+    executor = JobExecutor(clock=clock)
+
+    async def handler(ctx: Any) -> Any:
+        await ctx.step("b", noting(runs, "b"))
+        with pytest.raises(StepNameTwice):
+            await ctx.step("b", noting(runs, "again"))
+        return JobResult(success=True, data=await ctx.step("c", noting(runs, "c")))
+
+    executor.register_handler("it", handler)
+    result = await executor.execute(Job(type="it"))
+    assert (result.data, runs) == ("did c", ["b", "c"])
+    await executor.close()
