@@ -32,27 +32,33 @@ class AskedShards:
         self._alternatives = alternatives
         self._chance = chance
         self._begin: int | None = None
+        """The first of the further shards that are asked for now, and where to go on when it is time to turn."""
+        self._go_on = 0
         self._turned_at = float("-inf")
-        self._step = 0
 
     def ask(self, routes: int, now: float) -> tuple[int, ...]:
         """The shards that a claim of so many routes asks for at that monotonic time, in seconds."""
         known = tuple(range(self.known))
         further = MAX_SHARDS - self.known
-        room = min(self._alternatives // max(1, routes) - self.known, further)
+        at_once = self._alternatives // max(1, routes)
+        room = at_once - self.known
         is_time = now - self._turned_at >= WIDE_SECONDS
         # With one shard each claim asks for all that is known, and that is to stay as simple as it can be. With several
         # it does so only where its own shard gave too little, and then it need not be choosy.
         if further <= 0 or not (is_time or (self.known > 1 and room > 0)):
             return known
         if self._begin is None:
-            self._begin = int(self._chance.fraction() * further)
+            self._begin = self.known + int(self._chance.fraction() * further)
         elif is_time:
-            self._begin += self._step
+            self._begin = self._go_on
         if is_time:
             self._turned_at = now
-        self._step = max(1, room)
-        return known + tuple(self.known + (self._begin + place) % further for place in range(self._step))
+        # Where there is no room left, looking further takes a question of its own, with as much room again.
+        room = max(1, room if room > 0 else at_once)
+        in_turn = ((self._begin + step) % MAX_SHARDS for step in range(MAX_SHARDS))
+        asked = [shard for shard in in_turn if shard >= self.known][:room]
+        self._go_on = asked[-1] + 1
+        return known + tuple(asked)
 
     def found(self, shards: Iterable[int]) -> None:
         """Take in where jobs were found."""

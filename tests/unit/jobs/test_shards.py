@@ -49,8 +49,19 @@ def test_every_shard_is_asked_for_in_the_end(own: int, routes: int, fraction: fl
     for page in pages:
         assert page[:own] == tuple(range(own))
         assert len(set(page)) == len(page)
-        # It costs more than the own ones alone only where those take up all the room already.
-        assert len(page) * max(1, routes) <= max(ALTERNATIVES, (own + 1) * max(1, routes))
+        # It costs a question more only where the own ones take up all the room already.
+        further = len(page) - own
+        assert len(page) * routes <= ALTERNATIVES or further * routes <= max(routes, ALTERNATIVES)
+
+
+@given(own=st.integers(1, MAX_SHARDS), found=st.integers(0, MAX_SHARDS - 1), routes=st.integers(1, 5))
+def test_none_is_left_out_when_it_learns_of_more_on_the_way(own: int, found: int, routes: int) -> None:
+    shards = asked(own)
+    seen = {*shards.ask(routes, 0)}
+    shards.found([found])
+    for number in range(1, MAX_SHARDS):
+        seen |= {*shards.ask(routes, WIDE_SECONDS * number)}
+    assert seen == set(range(MAX_SHARDS))
 
 
 def test_processes_that_live_for_one_claim_ask_for_all_of_them_together() -> None:
