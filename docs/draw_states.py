@@ -15,6 +15,7 @@ from typing import Any, TypeAlias, get_args
 from app.jobs.events import (
     Abandon,
     AskReview,
+    BeWatched,
     Claim,
     Complete,
     Decide,
@@ -45,6 +46,7 @@ ARGUMENTS: Mapping[type[Event], Callable[[], Event]] = {
     RequestCancel: lambda: RequestCancel("control", "reason"),
     Stop: lambda: Stop("reason"),
     RequestPause: lambda: RequestPause("control", "reason"),
+    BeWatched: lambda: BeWatched(NOW),
     AskReview: lambda: AskReview("reason", None),
     Decide: lambda: Decide("approve", "somebody", ""),
 }

@@ -9,7 +9,7 @@ async def resize(ctx: JobContext, width: int) -> dict[str, int]:
 """
 
 from app.jobs.attempt import Attempt
-from app.jobs.blocking import JobManager
+from app.jobs.blocking import JobManager, LoopThread
 from app.jobs.clock import Chance, Clock, SystemClock
 from app.jobs.codec import Codec, TextCodec
 from app.jobs.context import (
@@ -80,9 +80,12 @@ from app.jobs.request import JobRequest
 from app.jobs.results import JobResults
 from app.jobs.run_history import DailySummary
 from app.jobs.runtime import Runtime
+from app.jobs.scheduler import JobScheduler
+from app.jobs.streams import SavedResult, Subscription
 from app.jobs.task import BaseTask, RunnerResult
 from app.jobs.watchdog import Watchdog, WatchdogReport
 from app.jobs.worker import Worker, WorkReport
+from app.stores.base import StoreError, StoreUnavailable
 
 __all__ = [
     "AsyncJobManager",
@@ -122,10 +125,12 @@ __all__ = [
     "JobRequest",
     "JobResult",
     "JobResults",
+    "JobScheduler",
     "JobStatus",
     "JobType",
     "LeaseLost",
     "LogEntry",
+    "LoopThread",
     "NoEngine",
     "NoHandler",
     "OpenAgentsApp",
@@ -143,6 +148,10 @@ __all__ = [
     "RunnerResult",
     "RunningLoop",
     "Runtime",
+    "SavedResult",
+    "StoreError",
+    "StoreUnavailable",
+    "Subscription",
     "SystemClock",
     "TextCodec",
     "TooLarge",

@@ -13,10 +13,12 @@ from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar
 
 from app.jobs.errors import RunningLoop
 from app.jobs.manager import AsyncJobManager
-from app.jobs.models import JobProgress
+from app.jobs.models import JobProgress, LogEntry
+from app.jobs.streams import SavedResult, Subscription
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 
 class Caller(Protocol):
@@ -123,12 +125,19 @@ class JobManager:
 
     def subscribe_progress(self, job_id: str) -> Iterator[JobProgress]:
         """The job's progress until the job ends."""
-        feed: AsyncIterator[JobProgress] = self.inner.subscribe_progress(job_id)
-        while True:
-            try:
-                yield self.call(_next(feed))
-            except StopAsyncIteration:
-                return
+        return BlockingSubscription(self.call, self.inner.subscribe_progress(job_id))
+
+    def subscribe_logs(self, job_id: str, after: int = 0) -> BlockingSubscription[LogEntry]:
+        """The lines of the job's log until the job ends; see `AsyncJobManager.subscribe_logs`."""
+        return BlockingSubscription(self.call, self.inner.subscribe_logs(job_id, after))
+
+    def unsubscribe_logs(self, job_id: str, subscription: BlockingSubscription[Any]) -> None:
+        """End a subscription early, from whatever thread."""
+        subscription.close()
+
+    def subscribe_results(self, job_id: str, after: int = 0) -> BlockingSubscription[SavedResult]:
+        """What the job saves until the job ends; see `AsyncJobManager.subscribe_results`."""
+        return BlockingSubscription(self.call, self.inner.subscribe_results(job_id, after))
 
     create_job = _blocking(AsyncJobManager.create_job)
     submit = _blocking(AsyncJobManager.submit)
@@ -163,8 +172,34 @@ class JobManager:
     get_job_metrics = _blocking(AsyncJobManager.get_job_metrics)
 
 
-async def _next(feed: AsyncIterator[JobProgress]) -> JobProgress:
+class BlockingSubscription(Iterator[T]):
+    """What one subscriber sees, in order, until the job has ended or `close` is called, by whatever thread."""
+
+    def __init__(self, call: Caller, feed: AsyncIterator[T]) -> None:
+        self._call = call
+        self._feed = feed
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> T:
+        try:
+            return self._call(_next(self._feed))
+        except StopAsyncIteration:
+            raise StopIteration from None
+
+    def close(self) -> None:
+        """Let the iteration end where it is."""
+        if isinstance(self._feed, Subscription):
+            self._call(_close(self._feed))
+
+
+async def _next(feed: AsyncIterator[T]) -> T:
     return await anext(feed)
+
+
+async def _close(subscription: Subscription[Any]) -> None:
+    subscription.close()
 
 
 def manager_over(inner: AsyncJobManager, call: Caller) -> JobManager:

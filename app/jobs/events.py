@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar, Literal, TypeAlias
 
@@ -154,6 +155,14 @@ class RequestPause:
 
 
 @dataclass(frozen=True, slots=True)
+class BeWatched:
+    """Somebody follows the running job until then: its holder writes log and progress sooner."""
+
+    verb: ClassVar[str] = "be watched"
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Hold:
     """The holder obeys a pause and gives its lease back."""
 
@@ -194,6 +203,8 @@ class Requeue:
 
     verb: ClassVar[str] = "be retried"
     keep_checkpoint: bool = True
+    given: Mapping[str, Json] = field(default_factory=dict)
+    """Fields that it has from now on: payload, settings, checkpoint or max_duration_seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +232,7 @@ Event: TypeAlias = (
     | Stop
     | Expire
     | RequestPause
+    | BeWatched
     | Hold
     | Resume
     | AskReview

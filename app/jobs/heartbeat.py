@@ -72,11 +72,18 @@ class Heartbeat:
             return True
         if lease.is_dirty and self._write_due(lease) < self._sleeping_until:
             self.nudge()  # what waits now is due before what the loop sleeps for
-        return lease.is_dirty and self._clock.monotonic() >= lease.written_at + self._options.flush_seconds
+        return lease.is_dirty and self._clock.monotonic() >= lease.written_at + self._flush_seconds(lease)
+
+    def _flush_seconds(self, lease: Lease) -> float:
+        """How long what waits may wait: less while somebody follows the job."""
+        until = lease.job.watched_until
+        if until is None or self._clock.now() >= until:
+            return self._options.flush_seconds
+        return min(self._options.flush_seconds, self._options.watched_flush_seconds)
 
     def _write_due(self, lease: Lease) -> float:
         renew_at = lease.written_at + self._options.lease_seconds / 3
-        return min(renew_at, lease.written_at + self._options.flush_seconds) if lease.is_dirty else renew_at
+        return min(renew_at, lease.written_at + self._flush_seconds(lease)) if lease.is_dirty else renew_at
 
     def next_due(self, attempt: Attempt) -> float:
         """The monotonic time of the next thing to do for an attempt."""

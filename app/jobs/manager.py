@@ -14,14 +14,15 @@ from types import TracebackType
 from typing import Any, Self
 
 from app.jobs.binding import bind, default_runtime
+from app.jobs.durations import duration_seconds
 from app.jobs.errors import BadInput, IllegalTransition, JobNotFound, NoHandler
 from app.jobs.events import Decide, Event, RequestCancel, RequestPause, Requeue, Resume, Start
 from app.jobs.executor import JobHandler, handler_definition
 from app.jobs.models import Job, JobStatus, Json
-from app.jobs.reader import JobReader
 from app.jobs.request import JobRequest, check_reason, job_of, request_of
 from app.jobs.retention import delete_page, delete_record, ended_before
 from app.jobs.runtime import Runtime
+from app.jobs.stream_verbs import StreamVerbs
 from app.jobs.watchdog import Watchdog, WatchdogReport
 from app.jobs.worker import Worker
 from app.stores.base import PreconditionFailed, Store, Write
@@ -31,7 +32,7 @@ logger = logging.getLogger(__name__)
 CLEAN_PAGE = 100
 
 
-class AsyncJobManager(JobReader):
+class AsyncJobManager(StreamVerbs):
     """Creates, steers and reads jobs. Opens its store at the first verb; close it, or use it as a context manager."""
 
     def __init__(
@@ -278,13 +279,46 @@ class AsyncJobManager(JobReader):
         """
         return await self._changed(job_id, lambda job: Resume())
 
-    async def retry_job(self, job_id: str, *, keep_checkpoint: bool = True) -> Job:
+    async def retry_job(
+        self,
+        job_id: str,
+        *,
+        keep_checkpoint: bool = True,
+        payload: Mapping[str, Json] | None = None,
+        settings: Mapping[str, Json] | None = None,
+        checkpoint: Json = None,
+        max_duration: str | float | timedelta | None = None,
+    ) -> Job:
         """Run a job again that ended FAILED or CANCELLED or waits for review, with its counters back at zero.
+
+        Args:
+            job_id: the job.
+            keep_checkpoint: whether it goes on from its stored checkpoint.
+            payload: another payload; checked as at creation. None leaves this, like what follows, as it was.
+            settings: other settings.
+            checkpoint: another checkpoint to go on from.
+            max_duration: another duration limit: seconds, or "1h", "24h", "7d".
 
         Raises:
             JobNotFound, IllegalTransition: there is no such job, or it is in another state.
+            BadInput: a payload that does not fit, or no duration.
         """
-        return await self._changed(job_id, lambda job: Requeue(keep_checkpoint))
+        limit = None if max_duration is None else duration_seconds(max_duration, "max_duration")
+        given = {"settings": settings, "checkpoint": checkpoint, "max_duration_seconds": limit}
+
+        def decide(job: Job) -> Event:
+            checked = self._checked(job, payload)
+            changes = {name: value for name, value in {**given, "payload": checked}.items() if value is not None}
+            return Requeue(keep_checkpoint, changes)
+
+        return await self._changed(job_id, decide)
+
+    def _checked(self, job: Job, payload: Mapping[str, Json] | None) -> dict[str, Json] | None:
+        """A payload that somebody gives an existing job."""
+        definition = self.runtime.registry.find(job.type)
+        if payload is None or definition is None:
+            return None if payload is None else dict(payload)
+        return definition.check_payload(dict(payload))
 
     async def review(
         self,
@@ -313,11 +347,7 @@ class AsyncJobManager(JobReader):
             raise BadInput("payload", "goes with edit, and edit needs it", "give a payload exactly when editing")
 
         def decide(job: Job) -> Event:
-            definition = self.runtime.registry.find(job.type)
-            checked = None if payload is None else dict(payload)
-            if checked is not None and definition is not None:
-                checked = definition.check_payload(checked)
-            return Decide(decision, by, comment, checked)  # type: ignore[arg-type]  # checked above
+            return Decide(decision, by, comment, self._checked(job, payload))  # type: ignore[arg-type]  # checked above
 
         return await self._changed(job_id, decide)
 

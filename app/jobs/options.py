@@ -21,6 +21,8 @@ class EngineOptions:
     """How long a worker may be silent before its job is taken back; renewed at a third of it."""
     flush_seconds: float = 5.0
     """How long progress, log and checkpoint wait for a renewal before they are written by themselves."""
+    watched_flush_seconds: float = 1.0
+    """The same while somebody follows the job."""
     cancel_grace_seconds: float = 10.0
     """How long a handler may go on after a cancel before it is cut off."""
     shutdown_seconds: float = 8.0
@@ -42,7 +44,8 @@ class EngineOptions:
     data: DataLimits = field(default_factory=DataLimits)
 
     def __post_init__(self) -> None:
-        for name in ("lease_seconds", "flush_seconds", "shutdown_seconds", "abandoned_lease_seconds"):
+        durations = ("lease_seconds", "flush_seconds", "watched_flush_seconds", "shutdown_seconds")
+        for name in (*durations, "abandoned_lease_seconds"):
             if not 0 < getattr(self, name) < inf:
                 raise BadInput(name, f"{getattr(self, name)!r} is not above zero", "give seconds above 0")
         if not 0 <= self.cancel_grace_seconds < inf:

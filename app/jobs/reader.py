@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import date, datetime, timedelta
 from typing import Any, TypeAlias
 
 from app.jobs.durations import uptime_text
 from app.jobs.errors import JobNotFound, WaitTimeout
 from app.jobs.listing import JobFilter, JobPage, all_of, page_of
-from app.jobs.models import Job, JobProgress, JobQueue, JobStatus, LogEntry, RunSummary
-from app.jobs.progress import Feed
+from app.jobs.models import Job, JobQueue, JobStatus, LogEntry, RunSummary
 from app.jobs.records import is_job_id
 from app.jobs.results import JobResults, logs_of, results_of
 from app.jobs.run_history import DailySummary, RunFilter, RunPage, run_page, summary_of_day
@@ -151,43 +149,6 @@ class JobReader:
         await self.get_job(job_id)
         return await logs_of(self.runtime.store, self.runtime.records, job_id, after, limit)
 
-    async def subscribe_progress(self, job_id: str) -> AsyncIterator[JobProgress]:
-        """The job's progress, newest state first, until the job ends; from whichever process runs it.
-
-        Raises:
-            JobNotFound: there is no such job.
-        """
-        runtime = await self._ready()
-        if not is_job_id(job_id):
-            raise JobNotFound(job_id)
-        watch = await runtime.store.watch("jobs", job_id)
-        nothing = seen = JobProgress()
-        told_attempt, just_told = 0, False
-        try:
-            # What runs in this process is told at once; what runs elsewhere is read when it has been stored.
-            async with runtime.broker.feed(job_id) as feed:
-                while True:
-                    job = await self.get_job(job_id)
-                    if just_told:
-                        told_attempt, just_told = job.attempt, False
-                    # What is stored of an attempt that was told here is older than what was told.
-                    newer = job.is_terminal or job.attempt > told_attempt
-                    if newer and job.progress not in (seen, nothing):
-                        seen = job.progress
-                        yield seen
-                    if job.is_terminal:
-                        return
-                    told: list[JobProgress | None] = []
-                    await first_of(_take(feed, told), watch.wait(), runtime.clock.sleep(LOOK_SECONDS))
-                    while not feed.empty():
-                        told.append(feed.get_nowait())
-                    for progress in told:
-                        if progress is not None and progress != seen:
-                            seen, just_told = progress, True
-                            yield seen
-        finally:
-            await watch.close()
-
     # --- history ---
 
     async def get_run_history(
@@ -284,8 +245,3 @@ class JobReader:
                 "rpcs": usage.rpcs,
             },
         }
-
-
-async def _take(feed: Feed, told: list[JobProgress | None]) -> None:
-    """Wait for the next of a feed. Cancelling it loses nothing."""
-    told.append(await feed.get())

@@ -14,6 +14,7 @@ from app.jobs.errors import IllegalTransition, LeaseExpired
 from app.jobs.events import (
     Abandon,
     AskReview,
+    BeWatched,
     Claim,
     Complete,
     Decide,
@@ -284,6 +285,10 @@ def _pause_running(job: Job, event: RequestPause, now: datetime) -> Job:
     )
 
 
+def _be_watched(job: Job, event: BeWatched, now: datetime) -> Job:
+    return changed(job, {"watched_until": event.until})
+
+
 def _hold(job: Job, event: Hold, now: datetime) -> Job:
     """What was asked last counts: the pause, a cancel that came after it, or neither if it was taken back."""
     return _given_back(job, now, None, outcome=Outcome.PAUSED)
@@ -342,7 +347,7 @@ def _requeue(job: Job, event: Requeue, now: datetime) -> Job:
         run_seconds=0.0,
         release=None,
         start_before=None,
-        checkpoint=job.checkpoint if event.keep_checkpoint else None,
+        **{"checkpoint": job.checkpoint if event.keep_checkpoint else None, **event.given},
     )
 
 
@@ -379,6 +384,7 @@ TRANSITIONS: Mapping[tuple[JobStatus, type[Event]], Rule] = {
     (_R, RequestCancel): _cancel_running,
     (_R, Stop): _stop,
     (_R, RequestPause): _pause_running,
+    (_R, BeWatched): _be_watched,
     (_R, Hold): _hold,
     (_R, Resume): _resume_running,
     (_R, AskReview): _ask_review,

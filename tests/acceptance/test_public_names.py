@@ -41,7 +41,7 @@ NAMES = {
         BadInput PayloadInvalid UnknownJobType DuplicateJobType IdempotencyConflict IllegalTransition JobNotFound
         RunningLoop WaitTimeout TooLarge TorporError
         get_current_job_context set_current_job_context clear_current_job_context
-        ExecutionContext JobExecutor ProgressBroker OpenAgentsApp
+        ExecutionContext JobExecutor ProgressBroker OpenAgentsApp JobScheduler Subscription SavedResult LogEntry
         execute_with_repair_loop Repairer Repair RepairableError
         create_job poll_job lease_job complete_job fail_job retry_job
         get_run_history get_daily_summary recover_stuck_jobs
@@ -55,6 +55,7 @@ NAMES = {
 VERBS = words("""
     create_job submit start_job pause_job resume_job cancel_job cancel stop_job retry_job delete_job review
     get_job get list_jobs list wait get_job_status get_job_results get_logs subscribe_progress
+    subscribe_logs unsubscribe_logs subscribe_results
     cleanup_old_jobs resume_interrupted_jobs get_status uptime is_running get_system_health get_job_metrics
     get_run_history get_daily_summary register_handler close
 """)
@@ -94,7 +95,7 @@ LATER = [
         for manager in ("AsyncJobManager", "JobManager")
         for verb in words("""
             create_job_batch get_batch_jobs add_job_dependency remove_job_dependency get_dependencies
-            get_dependent_jobs subscribe_logs unsubscribe_logs
+            get_dependent_jobs
         """)
     ),
     *(
@@ -102,7 +103,6 @@ LATER = [
         for context in ("JobContext", "BlockingJobContext")
         for verb in ("step", "once", "lock", "sleep", "wait_for_event", "request_review")
     ),
-    "app.jobs:JobScheduler",
 ]
 """What engine.md names and the stage of workflows, control and time builds."""
 

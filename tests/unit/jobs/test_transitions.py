@@ -16,6 +16,7 @@ from app.jobs.errors import IllegalTransition
 from app.jobs.events import (
     Abandon,
     AskReview,
+    BeWatched,
     Claim,
     Complete,
     Decide,
@@ -68,6 +69,7 @@ EVENTS: Mapping[type[Event], Event] = {
         Stop("asked to"),
         Expire(),
         RequestPause("c2", "hold on"),
+        BeWatched(NOON + 60 * SECOND),
         Hold(),
         Resume(),
         AskReview("which one?", {"a": 1}),
@@ -92,6 +94,7 @@ EXPECTED: Mapping[JobStatus, Mapping[type[Event], JobStatus]] = {
         RequestCancel: R,
         Stop: X,
         RequestPause: R,
+        BeWatched: R,
         Hold: Q,
         Resume: R,
         AskReview: N,

@@ -1,0 +1,230 @@
+"""Following a job's log and saved results: in order, without gaps, from any place, by several at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from functools import partial
+
+import pytest
+
+from app.jobs import BadInput, JobContext, JobNotFound, LogEntry, Runtime, Worker
+from app.jobs.lease import Lease
+from app.jobs.streams import LogPump, Subscription
+from tests.support.clock import settle
+from tests.support.engine import Engine
+
+
+@pytest.fixture(autouse=True)
+def types(engine: Engine) -> None:
+    @engine.job("talk")
+    async def talk(ctx: JobContext, lines: int = 6, each: float = 10.0) -> None:
+        for number in range(1, lines + 1):
+            await ctx.log(f"line {number}")
+            await ctx.save_result({"part": number})
+            await engine.clock.sleep(each)
+
+
+def elsewhere(engine: Engine) -> Worker:
+    """A worker of another process, which shares the store and nothing else."""
+    return Worker(Runtime(engine.store, registry=engine.registry, clock=engine.clock), worker_id="elsewhere")
+
+
+async def collect(lines: AsyncIterator[LogEntry], into: list[str]) -> None:
+    async for entry in lines:
+        line = f"{entry.number}: {entry.message}"
+        into.append(line)
+
+
+ALL = [f"{number}: line {number}" for number in range(1, 7)]
+
+
+async def test_several_follow_one_log_from_different_places_to_its_end(engine: Engine) -> None:
+    job_id = await engine.submitted("talk")
+    heard: dict[int, list[str]] = {0: [], 2: [], 6: [], 9: []}
+    tasks = [asyncio.create_task(collect(engine.manager.subscribe_logs(job_id, n), into)) for n, into in heard.items()]
+    work = asyncio.create_task(elsewhere(engine).run(max_jobs=1))
+    await engine.clock.advance(35)
+    assert heard[0] == ALL[:4], "what is stored is heard while the job runs"
+    late: list[str] = []
+    tasks.append(asyncio.create_task(collect(engine.manager.subscribe_logs(job_id, 3), late)))
+    await engine.clock.advance(40)
+    await asyncio.gather(work, *tasks)
+    assert (heard[0], heard[2], heard[6], heard[9], late) == (ALL, ALL[2:], [], [], ALL[3:])
+
+
+async def test_the_log_of_an_ended_job_is_read_from_the_middle_of_a_page(engine: Engine) -> None:
+    job_id = await engine.submitted("talk", {"each": 0.0, "lines": 6})
+    await engine.drain()
+    assert [entry.number for entry in await engine.manager.get_logs(job_id, after=2)] == [3, 4, 5, 6]
+    assert [entry.number for entry in await engine.manager.get_logs(job_id, limit=2)] == [1, 2]
+    for after in range(8):
+        heard: list[str] = []
+        await collect(engine.manager.subscribe_logs(job_id, after), heard)
+        assert heard == ALL[after:]
+
+
+async def test_a_slow_follower_loses_nothing_and_holds_nobody_up(engine: Engine) -> None:
+    job_id = await engine.submitted("talk")
+    slow = engine.manager.subscribe_logs(job_id)
+    work = asyncio.create_task(elsewhere(engine).run(max_jobs=1))
+    await engine.clock.advance(11)
+    assert (await anext(slow)).number == 1
+    await engine.clock.advance(100)
+    assert (await engine.get(job_id)).is_terminal
+    await work
+    heard: list[str] = []
+    await collect(slow, heard)
+    assert heard == ALL[1:]
+
+
+async def test_a_subscription_is_ended_by_another_task(engine: Engine) -> None:
+    job_id = await engine.submitted("talk")
+    heard: list[str] = []
+    lines = engine.manager.subscribe_logs(job_id)
+    task = asyncio.create_task(collect(lines, heard))
+    await settle()
+    assert not task.done()
+    engine.manager.unsubscribe_logs(job_id, lines)
+    await settle()
+    assert task.done()
+    assert heard == []
+    assert [line async for line in lines] == []
+
+
+async def test_saved_results_are_followed_with_their_numbers(engine: Engine) -> None:
+    job_id = await engine.submitted("talk")
+    seen: list[tuple[int, object]] = []
+
+    async def follow() -> None:
+        async for result in engine.manager.subscribe_results(job_id, after=1):
+            number = result.number
+            seen.append((number, result.data))
+
+    task = asyncio.create_task(follow())
+    work = asyncio.create_task(elsewhere(engine).run(max_jobs=1))
+    await engine.clock.advance(25)
+    assert seen == [(2, {"part": 2}), (3, {"part": 3})], "the store tells what another process saved"
+    await engine.clock.advance(60)
+    await asyncio.gather(task, work)
+    assert [number for number, _ in seen] == [2, 3, 4, 5, 6]
+
+
+async def test_what_cannot_be_followed_is_refused(engine: Engine) -> None:
+    for nothing in ("nobody", "no/id"):
+        with pytest.raises(JobNotFound):
+            await anext(engine.manager.subscribe_logs(nothing))
+    for wrong in (-1, 1.5, "3", True, None):
+        with pytest.raises(BadInput, match="after"):
+            engine.manager.subscribe_logs("any", wrong)  # type: ignore[arg-type]
+        with pytest.raises(BadInput, match="after"):
+            engine.manager.subscribe_results("any", wrong)  # type: ignore[arg-type]
+
+
+async def test_a_follower_of_a_job_that_is_deleted_is_told(engine: Engine) -> None:
+    job_id = await engine.submitted("talk")
+    lines = engine.manager.subscribe_logs(job_id)
+    waiting = asyncio.ensure_future(anext(lines))
+    await settle()
+    await engine.manager.delete_job(job_id)
+    await settle()
+    with pytest.raises(JobNotFound):
+        await waiting
+
+
+# --- while somebody watches ---
+
+
+async def test_the_holder_writes_each_second_while_somebody_follows_and_no_longer(engine: Engine) -> None:
+    job_id = await engine.submitted("talk", {"lines": 400, "each": 1.0})
+    other = elsewhere(engine)
+    work = asyncio.create_task(other.run(max_jobs=1))
+    await settle()
+    heard: list[tuple[int, float]] = []
+    lines = engine.manager.subscribe_logs(job_id)
+    began = engine.clock.monotonic()
+
+    async def follow() -> None:
+        async for entry in lines:
+            seconds = engine.clock.monotonic() - began
+            heard.append((entry.number, seconds))
+
+    task = asyncio.create_task(follow())
+    await engine.clock.advance(60)
+    lateness = [at - (number - 1) for number, at in heard]
+    assert max(lateness) <= 1.0
+    told = (await engine.get(job_id)).watched_until
+    assert told is not None
+    lines.close()
+    await engine.clock.advance(1)
+    assert task.done()
+    await engine.clock.advance(120)
+    assert (await engine.get(job_id)).watched_until == told, "nobody tells the holder any more"
+    other.stop()
+    await engine.clock.advance(20)
+    await work
+
+
+async def test_a_holder_is_told_about_once_in_three_quarters_of_a_minute_by_however_many(engine: Engine) -> None:
+    @engine.job("quiet")
+    async def quiet(ctx: JobContext) -> None:
+        await engine.clock.sleep(600)
+
+    job_id = await engine.submitted("quiet")
+    (lease,), _ = await engine.runtime.queue.claim("w", sorted(engine.registry.routes()), 1)
+    assert isinstance(lease, Lease)
+    subscriptions = [engine.manager.subscribe_logs(job_id) for _ in range(3)]
+    tasks = [asyncio.create_task(collect(each, [])) for each in subscriptions]
+    writes = engine.store.usage.writes
+    await engine.clock.advance(44)
+    assert engine.store.usage.writes - writes == 1
+    await engine.clock.advance(10)
+    assert engine.store.usage.writes - writes == 2
+    # The holder comes across what the followers wrote, keeps its lease, and takes it over.
+    await lease.flush()
+    assert lease.job.watched_until is not None
+    assert lease.lost is None
+    for each in subscriptions:
+        each.close()
+    await settle()
+    await asyncio.gather(*tasks)
+
+
+# --- the queue of a subscriber ---
+
+
+async def test_a_pump_waits_for_its_reader_and_reads_on_from_there(engine: Engine) -> None:
+    job_id = await engine.submitted("talk", {"each": 0.0})
+    await engine.drain()
+    queue: asyncio.Queue[LogEntry | None] = asyncio.Queue(2)
+    pump = asyncio.create_task(LogPump(partial(engine.manager.subscribe_logs, job_id), engine.clock, queue).run())
+    await settle()
+    assert (queue.qsize(), pump.done()) == (2, False)
+    heard: list[int] = []
+    while (entry := await queue.get()) is not None:
+        heard.append(entry.number)
+    assert heard == [1, 2, 3, 4, 5, 6]
+    await pump
+
+
+async def test_a_pump_outlasts_a_store_that_is_away(engine: Engine) -> None:
+    job_id = await engine.submitted("talk", {"each": 0.0, "lines": 2})
+    queue: asyncio.Queue[LogEntry | None] = asyncio.Queue()
+    pump = asyncio.create_task(LogPump(partial(engine.manager.subscribe_logs, job_id), engine.clock, queue).run())
+    await settle()
+    await engine.store.close()
+    await engine.clock.advance(10)
+    await engine.store.open()
+    await engine.drain()
+    await engine.clock.advance(40)
+    assert pump.done()
+    assert [entry.number for entry in (queue.get_nowait(), queue.get_nowait()) if entry is not None] == [1, 2]
+    assert queue.get_nowait() is None
+
+
+async def test_a_subscription_is_its_own_iterator() -> None:
+    async def one(closed: asyncio.Event) -> AsyncGenerator[int, None]:
+        yield 1
+
+    subscription = Subscription(one)
+    assert aiter(subscription) is subscription
