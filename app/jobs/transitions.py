@@ -220,10 +220,13 @@ def _lose_lease(job: Job, event: LoseLease, now: datetime) -> Job:
     kept: dict[str, Any] = {"lease_losses": losses, "outcome": abandoned or Outcome.LEASE_LOST}
     error = job.error or JobError(code=LeaseExpired.code, message=str(LeaseExpired(losses)))
     failed = JobResult(success=False, error=error.message)
+    # An abandoned attempt whose job does not go on counts as nothing: it was neither lost nor is it tried again.
     if job.control_action == "cancel":
+        kept["outcome"] = Outcome.CANCELLED if abandoned else Outcome.LEASE_LOST
         lost = changed(job, {**_lease_ended(job, now), **kept})
         return _cancelled(lost, now, "CANCELLED", job.control_reason or "cancelled")
     if not job.idempotent:
+        kept["outcome"] = Outcome.REVIEW if abandoned else Outcome.LEASE_LOST
         request = {"question": "The worker vanished. Did the job's effect happen?", "attempt": job.attempt}
         review = {"reason": "lease expired", "request": request, "at": now.isoformat()}
         kept.update(_lease_ended(job, now), **_NO_CONTROL)

@@ -12,7 +12,7 @@ from app.jobs.models import Job, JobStatus
 from app.jobs.retention import delete_page, ended_before
 from app.jobs.run_history import closed_hours, roll_up
 from app.jobs.runtime import Runtime
-from app.stores.base import Delete, PreconditionFailed, Query
+from app.stores.base import Delete, OutcomeUnknown, PreconditionFailed, Query
 
 logger = logging.getLogger(__name__)
 
@@ -122,8 +122,8 @@ class Watchdog:
                     continue
                 try:
                     await runtime.settled(await runtime.queue.change(job, Expire()))
-                except (PreconditionFailed, IllegalTransition):
-                    expired -= 1  # somebody was faster
+                except (PreconditionFailed, IllegalTransition, OutcomeUnknown):
+                    expired -= 1  # somebody was faster, or the next round sees what became of it
         return expired
 
     async def _unstarted(self, status: JobStatus, now: datetime) -> list[Job]:

@@ -24,6 +24,11 @@ class LateWrite:
         """Whether this call is the one; it takes only one."""
         return self._send is None and call.operation is self._operation and self._when(call)
 
+    @property
+    def is_on_its_way(self) -> bool:
+        """Whether it was sent, and so may arrive."""
+        return self._send is not None
+
     def keep(self, send: Callable[[], Awaitable[_Answers]]) -> OutcomeUnknown:
         """Keep the write for later; gives what its sender hears."""
         self._send = send
@@ -49,6 +54,10 @@ class LateStore(FaultyStore):
         late = LateWrite(operation, when)
         self._late.append(late)
         return late
+
+    def forget_delays(self) -> None:
+        """Let what is chosen to be late and was not sent yet arrive in time."""
+        self._late = [late for late in self._late if late.is_on_its_way]
 
     async def commit_each(self, units: Sequence[Unit]) -> list[list[Version] | StoreError]:
         """See `Store.commit_each`."""

@@ -499,6 +499,25 @@ def test_an_abandoned_lease_is_no_loss(
         assert after.error == ERROR
 
 
+@pytest.mark.parametrize("error", [None, ERROR], ids=["uncounted", "counted"])
+@pytest.mark.parametrize(
+    ("idempotent", "cancelled", "status", "outcome"),
+    [
+        (True, True, X, Outcome.CANCELLED),
+        (False, True, X, Outcome.CANCELLED),
+        (False, False, N, Outcome.REVIEW),
+    ],
+)
+def test_an_abandoned_lease_whose_job_does_not_go_on_is_no_retry(
+    error: JobError | None, idempotent: bool, cancelled: bool, status: JobStatus, outcome: Outcome
+) -> None:
+    job = transition(running(idempotent=idempotent), Abandon(15, error), NOON)
+    if cancelled:
+        job = transition(job, RequestCancel("c", "too long"), NOON)
+    after = transition(job, LoseLease(), NOON + 16 * SECOND)
+    assert (after.status, after.outcome, after.retries_used, after.lease_losses) == (status, outcome, 0, 0)
+
+
 # --- reviews -----------------------------------------------------------------------------------------
 
 

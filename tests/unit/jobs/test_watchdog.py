@@ -141,6 +141,22 @@ async def test_a_job_not_begun_in_time_is_cancelled(engine: Engine, started: boo
         assert (ended.status, ended.error and ended.error.code) == (X, "EXPIRED")
 
 
+async def test_a_lost_answer_keeps_no_other_job_from_being_ended() -> None:
+    plan = FaultPlan()
+    engine = Engine(store=FaultyStore(MemoryJobStore(), plan))
+    await engine.store.open()
+    engine.job("it")(lambda: None)
+    until = engine.clock.now() + timedelta(seconds=30)
+    ids = [await engine.submitted("it", start_before=until) for _ in range(3)]
+    engine.clock.jump(31)
+    plan.lose(Operation.COMMIT_EACH, applied=False)
+
+    assert [(await engine.manager.run_watchdog()).expired for _ in range(2)] == [2, 1]
+
+    assert await statuses(engine, ids) == [X] * 3
+    await engine.store.close()
+
+
 async def test_a_job_that_has_begun_is_left_alone(engine: Engine) -> None:
     @engine.job("it", retry_delay_seconds=1000)
     async def handler(ctx: JobContext) -> None:
