@@ -202,3 +202,112 @@ async def test_without_routes_there_is_nothing_to_claim(make_store: MakeStore) -
     await fill(store, named(2))
     claimed = await store.claim(ClaimRequest(("priority",), (), 5, NOON), lease, lambda _: None)
     assert (ids(claimed), claimed.full_page) == ([], False)
+
+
+# --- shards that are worked off apart -----------------------------------------------------------------
+
+
+def apart(limit: int = 2 * PAGE, shards: int = 4) -> ClaimRequest:
+    return ClaimRequest(("priority",), ("any",), limit, NOON, due=False, shards=tuple(range(shards)), spread=shards)
+
+
+async def claim_apart(store: FirestoreJobStore, request: ClaimRequest | None = None) -> Claimed:
+    return await store.claim(request or apart(), lease, lambda _: None)
+
+
+def shard_of(claimed: Claimed) -> set[object]:
+    return {record.fields["shard"] for record in claimed.records}
+
+
+async def fill_shards(store: FirestoreJobStore, count: int, shards: int = 4) -> None:
+    for shard in range(shards):
+        await fill(store, [f"{shard}-{name}" for name in named(count)], shard=shard)
+
+
+async def test_a_claimer_keeps_to_its_own_shard_while_there_is_enough(make_store: MakeStore) -> None:
+    store = await make_store()
+    await fill_shards(store, 40)
+    await claim_apart(store)  # begins with a look at the best of all
+    pages = [await claim_apart(store, apart(limit=PAGE)) for _ in range(3)]
+    assert [len(shard_of(page)) for page in pages] == [1, 1, 1]
+    assert len({shard for page in pages for shard in shard_of(page)}) == 1
+    assert [name for page in pages for name in ids(page)] == sorted(name for page in pages for name in ids(page))
+    assert all(page.full_page for page in pages)
+
+
+async def test_who_finds_somebody_else_in_its_shard_moves(make_store: MakeStore) -> None:
+    store, rival = await make_store(), await make_store()
+    await fill_shards(store, 60)
+    await claim_apart(store)
+    (home,) = shard_of(await claim_apart(store, apart(limit=PAGE)))
+    assert isinstance(home, int)
+    in_its_shard = ClaimRequest(("priority",), ("any",), 20, NOON, due=False, shards=(home,))
+    before_each_batch(store, lambda: rival.claim(in_its_shard, lease, lambda _: None))
+    lost = await claim_apart(store)
+    after = await claim_apart(store, apart(limit=PAGE))
+    assert lost.conflicts > PAGE
+    assert home not in shard_of(lost) | shard_of(after)
+    assert after.conflicts == 0
+
+
+async def test_no_shard_is_forgotten_while_others_are_never_empty(make_store: MakeStore) -> None:
+    store = await make_store()
+    await fill_shards(store, 10, shards=2)
+    found: set[object] = set()
+    for number in range(60):
+        # Shard 0 is filled up as fast as it is emptied; the other is older than all that comes.
+        late = NOON + timedelta(hours=1, minutes=number)
+        await fill(store, [f"more-{number}-{name}" for name in named(PAGE)], shard=0, ready_at=late)
+        found |= {*ids(await claim_apart(store, apart(limit=PAGE, shards=2)))}
+        if found >= {f"1-{name}" for name in named(10)}:
+            return
+    pytest.fail("jobs of a shard were never claimed")
+
+
+async def test_a_drained_shard_is_left_for_another(make_store: MakeStore) -> None:
+    store = await make_store()
+    await fill_shards(store, 3)
+    found: list[str] = []
+    while claimed := ids(await claim_apart(store)):
+        found += claimed
+    assert sorted(found) == sorted(f"{shard}-{name}" for shard in range(4) for name in named(3))
+    # And alone in a small backlog it took them all in few looks, not one shard at a time.
+    for shard in range(4):
+        await fill(store, [f"last-{shard}"], shard=shard)
+    assert len(ids(await claim_apart(store))) == 4
+
+
+async def test_an_empty_look_is_cheap_wherever_the_claimer_lives(make_store: MakeStore) -> None:
+    store = await make_store()
+    request = ClaimRequest(("priority", "maintenance"), ("any",), 20, NOON, shards=tuple(range(16)), spread=16)
+    costs = []
+    for jobs in (0, 40, 0):
+        await fill(store, [f"{jobs}-{name}" for name in named(jobs)], shard=3)
+        while True:
+            before = store.usage.reads
+            if not (await store.claim(request, lease, lambda _: None)).records:
+                break
+        costs.append(store.usage.reads - before)
+    assert max(costs) <= 4
+
+
+async def test_more_shards_than_a_query_takes_are_one_order(make_store: MakeStore) -> None:
+    store = await make_store()
+    for number, name in enumerate(named(8)):
+        await fill(store, [name], shard=number * 8, ready_at=NOON + number * timedelta(seconds=1))
+    request = ClaimRequest(("priority",), ("any", "other"), 5, NOON, due=False, shards=tuple(range(64)))
+    assert ids(await store.claim(request, lease, lambda _: None)) == named(5)
+    assert ids(await store.claim(request, lease, lambda _: None)) == named(8)[5:]
+
+
+async def test_claimers_apart_take_everything_once(make_store: MakeStore) -> None:
+    stores = [await make_store() for _ in range(6)]
+    await fill_shards(stores[0], 30)
+    found: list[str] = []
+
+    async def drain(store: FirestoreJobStore) -> None:
+        while (claimed := await claim_apart(store)).records or claimed.full_page or claimed.conflicts:
+            found.extend(ids(claimed))
+
+    await asyncio.gather(*map(drain, stores))
+    assert sorted(found) == sorted(f"{shard}-{name}" for shard in range(4) for name in named(30))
