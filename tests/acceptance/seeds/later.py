@@ -38,9 +38,7 @@ LATER = {
 }
 """Samples that do not run yet, under the names that they will be stored by."""
 
-LATER_DOCUMENTS = {
-    "002": Later(f"{WORKFLOWS}: JobScheduler, subscribe_logs, unsubscribe_logs", "app.jobs:JobScheduler"),
-}
+LATER_DOCUMENTS: dict[str, Later] = {}
 """Documents of which no sample runs yet."""
 
 PARTLY = {

@@ -13,7 +13,7 @@ from tests.acceptance.seeds.document import adapted, samples_in
 from tests.acceptance.seeds.later import LATER, LATER_DOCUMENTS, LATER_FUNCTIONS, PARTLY, Later
 from tests.acceptance.seeds.sample import Namespace, Sample, free_names, stored_samples
 
-COVERED = ("000", "001", "003", "004")
+COVERED = ("000", "001", "002", "003", "004")
 
 
 def numbers(names: Iterable[str]) -> set[str]:
