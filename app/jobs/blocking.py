@@ -7,11 +7,12 @@ import asyncio
 import threading
 import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from concurrent.futures import CancelledError, Future
 from functools import update_wrapper
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar
 
-from app.jobs.errors import RunningLoop
+from app.jobs.errors import ManagerClosed, RunningLoop
 from app.jobs.manager import AsyncJobManager
 from app.jobs.models import JobProgress, LogEntry
 from app.jobs.streams import SavedResult, Subscription
@@ -36,28 +37,61 @@ class LoopThread:
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
+        self._calls: set[Future[Any]] = set()
+        """What threads wait for."""
+        self._lock = threading.Lock()
+        self._is_ending = False
         self._thread = threading.Thread(target=self._run, name="torpor", daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
         self.loop.run_forever()
+        if left := asyncio.all_tasks(self.loop):
+            for task in left:
+                task.cancel()
+            self.loop.run_until_complete(asyncio.wait(left))
 
     def call(self, coroutine: Coroutine[Any, Any, R]) -> R:
         """Run a coroutine there and wait for its answer.
 
         Raises:
             RunningLoop: this thread runs an event loop itself, which the wait would block.
+            ManagerClosed: nobody is there to answer any more.
         """
         try:
             asyncio.get_running_loop()
         except RuntimeError:
-            return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result()
-        coroutine.close()
-        raise RunningLoop
+            pass
+        else:
+            coroutine.close()
+            raise RunningLoop
+        with self._lock:
+            if self._is_ending:
+                coroutine.close()
+                raise ManagerClosed
+            answer = asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+            self._calls.add(answer)
+        try:
+            return answer.result()
+        except CancelledError:
+            raise ManagerClosed from None
+        finally:
+            with self._lock:
+                self._calls.discard(answer)
+
+    def end_calls(self, last: Coroutine[Any, Any, R]) -> R:
+        """Let nobody wait any longer, refuse further calls, and run one last coroutine."""
+        with self._lock:
+            self._is_ending = True
+            waiting = list(self._calls)
+        for answer in waiting:
+            answer.cancel()
+        return asyncio.run_coroutine_threadsafe(last, self.loop).result()
 
     def stop(self) -> None:
         """End the loop and its thread."""
+        self._is_ending = True
         if self.loop.is_closed():
             return
         self.loop.call_soon_threadsafe(self.loop.stop)
@@ -104,10 +138,18 @@ class JobManager:
         self.close()
 
     def close(self) -> None:
-        """Stop the embedded worker, giving its jobs back, close the store, and end the thread."""
+        """Stop the embedded worker, giving its jobs back, close the store, and end the thread.
+
+        Other threads that still wait for an answer hear `ManagerClosed`.
+
+        Raises:
+            RunningLoop: this thread runs an event loop itself, which the wait would block.
+        """
         if self._finalizer is not None and self._finalizer.alive:
-            self.call(self.inner.close())
-            self._finalizer()
+            try:
+                self.loop_thread.end_calls(self.inner.close())
+            finally:
+                self._finalizer()
 
     @property
     def uptime(self) -> str:

@@ -153,6 +153,15 @@ class RunningLoop(TorporError):
         super().__init__("JobManager would block the running event loop; use AsyncJobManager here")
 
 
+class ManagerClosed(TorporError):
+    """The blocking manager was closed before or while it was asked."""
+
+    code: ClassVar[str] = "MANAGER_CLOSED"
+
+    def __init__(self) -> None:
+        super().__init__("the manager is closed; what was asked may have been done: look it up with another manager")
+
+
 # --- what befalls a holder ---------------------------------------------------------------------------
 
 

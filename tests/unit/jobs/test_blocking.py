@@ -18,12 +18,16 @@ from app.jobs import (
     JobManager,
     JobNotFound,
     JobStatus,
+    ManagerClosed,
     Registry,
     RunningLoop,
     Runtime,
     job,
 )
+from app.stores.base import Watch
 from app.stores.memory import MemoryJobStore
+
+PATIENCE_SECONDS = 60
 
 
 @pytest.fixture
@@ -74,6 +78,40 @@ def test_a_sync_handler_runs_beside_the_loop(manager: JobManager) -> None:
 def test_progress_is_iterated_over(manager: JobManager) -> None:
     submitted = manager.submit("double", {"n": 1})
     assert [progress.message for progress in manager.subscribe_progress(submitted.id)] == ["doubled"]
+
+
+def test_a_thread_that_waits_hears_that_the_manager_was_closed(registry: Registry) -> None:
+    """Closing neither waits for it nor leaves it behind, and no later call hangs either."""
+    store = MemoryJobStore()
+    manager = JobManager(runtime=Runtime(store, registry=registry), worker=False)
+    job_id = manager.submit("double", {"n": 1}).id
+    waits = threading.Event()
+    heard: list[BaseException] = []
+    watch = store.watch
+
+    async def watched(collection: str, record_id: str | None = None) -> Watch:
+        waits.set()
+        return await watch(collection, record_id)
+
+    store.watch = watched  # type: ignore[method-assign]  # the test has to know when it is asked
+
+    def wait() -> None:
+        try:
+            manager.wait(job_id)
+        except ManagerClosed as error:
+            heard.append(error)
+
+    thread = threading.Thread(target=wait, daemon=True)
+    thread.start()
+    assert waits.wait(PATIENCE_SECONDS)
+    manager.close()
+    thread.join(PATIENCE_SECONDS)
+
+    assert not thread.is_alive()
+    assert [type(error) for error in heard] == [ManagerClosed]
+    with pytest.raises(ManagerClosed, match="look it up with another manager"):
+        manager.get_job(job_id)
+    manager.close()
 
 
 def test_errors_come_through(manager: JobManager) -> None:
