@@ -30,6 +30,8 @@ _FILTERED: Mapping[str, tuple[str, ...]] = {
     "runs.list": ("job_id",),
 }
 """Optional filters that have an index of their own, in front of the shape's order."""
+_ALWAYS_THERE = frozenset({"priority", "created_at"})
+"""Fields that every record has, so that leaving out those without them leaves out none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,8 @@ def _leading(shape: Shape) -> tuple[str, ...]:
 
 def _plan(shape: Shape, purpose: str, leading: tuple[str, ...]) -> IndexPlan:
     order = tuple(f"{order.field} DESC" if order.descending else order.field for order in shape.order)
-    filled = (*leading, shape.order[-1].field) if shape.optional and leading else (shape.order[-1].field,)
+    rare = next((each.field for each in shape.order if each.field not in _ALWAYS_THERE), shape.order[-1].field)
+    filled = (*leading, rare) if shape.optional and leading else (rare,)
     return IndexPlan(shape.collection, purpose, (*leading, *order, "id"), filled)
 
 
