@@ -52,6 +52,8 @@ locals {
     { collection = "jobs", fields = ["batch_id", "finished_at desc"] },
     { collection = "jobs", fields = ["parent_id", "finished_at desc"] },
     { collection = "jobs", fields = ["tags contains", "finished_at desc"] },
+    # jobs.awaiting
+    { collection = "jobs", fields = ["waiting_for", "created_at"] },
     # jobs.releasing
     { collection = "jobs", fields = ["release", "finished_at"] },
     # jobs.waiting
@@ -80,6 +82,11 @@ locals {
     { collection = "results", fields = ["job_id", "seq"] },
     # steps.of_job
     { collection = "steps", fields = ["job_id", "call"] },
+    # events.sent
+    { collection = "events", fields = ["name", "target", "sent_at"] },
+    # events.list
+    { collection = "events", fields = ["name", "sent_at"] },
+    { collection = "events", fields = ["name", "sent_at desc"] },
     # chunks.of_job
     { collection = "chunks", fields = ["job_id", "seq"] },
     # exercises.list
@@ -97,12 +104,15 @@ locals {
     { collection = "gates", field = "waiting_since", orders = ["ASCENDING"] },
     { collection = "limits", field = "expires_at", orders = ["ASCENDING"] },
     { collection = "runs", field = "ended_at", orders = ["ASCENDING", "DESCENDING"] },
+    { collection = "events", field = "sent_at", orders = ["ASCENDING", "DESCENDING"] },
+    { collection = "events", field = "untold_since", orders = ["ASCENDING"] },
+    { collection = "once", field = "done_at", orders = ["ASCENDING"] },
     { collection = "rollups", field = "hour", orders = ["ASCENDING", "DESCENDING"] },
     { collection = "schedules", field = "next_at", orders = ["ASCENDING"] },
     { collection = "schedules", field = "created_at", orders = ["ASCENDING"] },
     { collection = "uniques", field = "look_at", orders = ["ASCENDING"] },
     { collection = "exercises", field = "created_at", orders = ["ASCENDING"] },
-    { collection = "jobs", field = "ready_at", orders = ["DESCENDING"] },
+    { collection = "jobs", field = "ready_at", orders = ["ASCENDING", "DESCENDING"] },
   ]
 
   # Collections whose documents Firestore deletes when `expire_at` has passed, within about a day. A time that only
@@ -116,12 +126,13 @@ locals {
     jobs = [
       "schema_version", "type", "name", "description", "queue", "priority", "route", "shard", "tags", "batch_id",
       "parent_id", "depth", "mode", "payload", "settings", "metadata", "status", "revision", "updated_at",
-      "started_at", "queued_at", "parked_on", "turn", "holds_turn", "allowed_at", "start_before", "attempt", "retries_used", "lease_losses", "slices",
-      "run_seconds", "max_retries", "retry_delay_seconds", "retry_backoff", "timeout_seconds",
-      "max_duration_seconds", "max_lease_losses", "idempotent", "idempotency_key", "worker_id", "lease_token",
-      "lease_started_at", "write_id", "progress", "checkpoint", "result", "error", "outcome", "log_length",
-      "results_saved", "steps", "review", "control_id", "control_action", "control_reason", "control_at", "watched_until",
-      "depends_on", "unmet", "auto_start", "start_at", "on_dependency_failure", "has_dependents", "release", "stamp",
+      "started_at", "queued_at", "parked_on", "waiting_for", "turn", "holds_turn", "allowed_at", "start_before",
+      "attempt", "retries_used", "lease_losses", "slices", "idle_slices", "run_seconds", "max_retries",
+      "retry_delay_seconds", "retry_backoff", "timeout_seconds", "max_duration_seconds", "max_lease_losses",
+      "idempotent", "idempotency_key", "worker_id", "lease_token", "lease_started_at", "write_id", "progress",
+      "checkpoint", "result", "error", "outcome", "log_length", "results_saved", "steps", "review", "control_id",
+      "control_action", "control_reason", "control_at", "watched_until", "depends_on", "unmet", "auto_start",
+      "start_at", "on_dependency_failure", "has_dependents", "release", "stamp",
     ]
     runs = [
       "schema_version", "job_id", "type", "queue", "priority", "batch_id", "parent_id", "attempt", "outcome",
@@ -136,6 +147,12 @@ locals {
     ]
     steps = [
       "schema_version", "job_id", "call", "about", "result", "stamp",
+    ]
+    events = [
+      "schema_version", "name", "target", "sent_by", "data", "stamp",
+    ]
+    once = [
+      "schema_version", "about", "result", "stamp",
     ]
     chunks = [
       "schema_version", "job_id", "seq", "text", "stamp",

@@ -134,6 +134,7 @@ class Outcome(StrEnum):
     RELEASED = "released"
     SLICED = "sliced"
     PARKED = "parked"
+    SUSPENDED = "suspended"
     LEASE_LOST = "lease_lost"
 
 
@@ -238,6 +239,7 @@ class Job(BaseModel):
     """Longest running time of all attempts together."""
     max_lease_losses: int = Field(default=3, ge=0)
     start_before: UtcTime | None = None
+    """By when it has to have begun; while it waits for a person, by when that one has to decide."""
 
     # times
     created_at: UtcTime = Field(default_factory=_now)
@@ -254,6 +256,8 @@ class Job(BaseModel):
     ready_at: UtcTime | None = None
     wake_at: UtcTime | None = None
     parked_on: Key | None = None
+    waiting_for: Key | None = None
+    """What its handler waits for while nobody holds it: an event, or a key that another job works on."""
 
     # what limits it
     turn: Key | None = None
@@ -270,6 +274,8 @@ class Job(BaseModel):
     retries_used: int = 0
     lease_losses: int = 0
     slices: int = 0
+    idle_slices: int = 0
+    """How many slices in a row ended because time was up, with nothing new recorded."""
     run_seconds: float = 0.0
     """Running time of all ended leases together."""
     log_length: int = 0

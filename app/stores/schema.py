@@ -40,6 +40,7 @@ JOBS = Collection(
         "ready_at": _AT,
         "wake_at": _AT,
         "parked_on": _K,
+        "waiting_for": _K,
         "turn": _K,
         "holds_turn": _B,
         "allowed_at": _AT,
@@ -48,6 +49,7 @@ JOBS = Collection(
         "retries_used": _I,
         "lease_losses": _I,
         "slices": _I,
+        "idle_slices": _I,
         "run_seconds": _F,
         "max_retries": _I,
         "retry_delay_seconds": _F,
@@ -124,6 +126,11 @@ RESULTS = Collection(
     {"schema_version": _I, "job_id": _K, "seq": _I, "attempt": _I, "saved_at": _AT, "data": _T, "expire_at": _AT},
 )
 STEPS = Collection("steps", {"schema_version": _I, "job_id": _K, "call": _I, "about": _T, "result": _T})
+EVENTS = Collection(
+    "events",
+    {"schema_version": _I, "name": _K, "target": _K, "sent_at": _AT, "sent_by": _T, "data": _T, "untold_since": _AT},
+)
+ONCE = Collection("once", {"schema_version": _I, "about": _T, "result": _T, "done_at": _AT})
 CHUNKS = Collection("chunks", {"schema_version": _I, "job_id": _K, "seq": _I, "text": _T, "expire_at": _AT})
 ROLLUPS = Collection("rollups", {"schema_version": _I, "hour": _AT, "made_at": _AT, "counts": _T})
 GATES = Collection("gates", {"schema_version": _I, "job_id": _K, "unmet": _KS, "waiting_since": _AT})
@@ -166,6 +173,8 @@ COLLECTIONS: tuple[Collection, ...] = (
     LOGS,
     RESULTS,
     STEPS,
+    EVENTS,
+    ONCE,
     CHUNKS,
     ROLLUPS,
     GATES,
@@ -185,6 +194,7 @@ SHAPES: tuple[Shape, ...] = (
         equal=("status", "queue"),
         within=("route", "shard"),
     ),
+    Shape("jobs.ready_by_age", "jobs", (Order("ready_at"),)),
     Shape("jobs.due", "jobs", (Order("wake_at"),)),
     Shape("jobs.expiring", "jobs", (Order("start_before"),), equal=("status",)),
     Shape("jobs.leased", "jobs", (Order("lease_expires_at"),)),
@@ -202,6 +212,7 @@ SHAPES: tuple[Shape, ...] = (
     # What is parked, by what it is parked on. Few jobs are, and others take no room in the indexes.
     Shape("jobs.parked", "jobs", (Order("parked_on"), Order("priority", descending=True), Order("created_at"))),
     Shape("jobs.parked_by_age", "jobs", (Order("parked_on"), Order("created_at"))),
+    Shape("jobs.awaiting", "jobs", (Order("waiting_for"), Order("created_at"))),
     Shape("limits.expiring", "limits", (Order("expires_at"),)),
     # Only what still waits has the time that these two sort by, so other jobs take no room in their indexes.
     Shape("jobs.waiting", "jobs", (Order("waiting_since"),), contains="unmet"),
@@ -211,6 +222,10 @@ SHAPES: tuple[Shape, ...] = (
     Shape("logs.of_job", "logs", (Order("first"),), equal=("job_id",), reversible=True),
     Shape("results.of_job", "results", (Order("seq"),), equal=("job_id",)),
     Shape("steps.of_job", "steps", (Order("call"),), equal=("job_id",)),
+    Shape("events.sent", "events", (Order("sent_at"),), equal=("name", "target")),
+    Shape("events.untold", "events", (Order("untold_since"),)),
+    Shape("events.list", "events", (Order("sent_at"),), optional=("name",), reversible=True),
+    Shape("once.done", "once", (Order("done_at"),)),
     Shape("chunks.of_job", "chunks", (Order("seq"),), equal=("job_id",)),
     Shape("rollups.list", "rollups", (Order("hour"),), reversible=True),
     Shape("schedules.due", "schedules", (Order("next_at"),)),

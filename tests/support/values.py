@@ -141,6 +141,8 @@ JOB_VALUES: dict[str, st.SearchStrategy[Any]] = {
     "outcome": st.none() | st.sampled_from(Outcome),
     "log_length": COUNTS,
     "results_saved": COUNTS,
+    "idle_slices": st.integers(0, 9),
+    "waiting_for": st.none() | NAMES,
     "steps": st.integers(0, 9),
     "review": JSON,
     "control_id": st.none() | NAMES,

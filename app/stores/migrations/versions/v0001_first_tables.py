@@ -13,12 +13,12 @@ down_revision = None
 
 TABLES: dict[str, dict[str, str]] = {
     "jobs": {
-        "key": "type queue route batch_id parent_id mode status parked_on turn retry_backoff worker_id lease_token "
-        "write_id outcome control_id control_action on_dependency_failure release",
+        "key": "type queue route batch_id parent_id mode status parked_on waiting_for turn retry_backoff worker_id "
+        "lease_token write_id outcome control_id control_action on_dependency_failure release",
         "text": "name description payload settings metadata idempotency_key progress checkpoint result error review "
         "control_reason",
-        "int": "schema_version priority shard depth revision attempt retries_used lease_losses slices max_retries "
-        "max_lease_losses log_length results_saved steps",
+        "int": "schema_version priority shard depth revision attempt retries_used lease_losses slices idle_slices "
+        "max_retries max_lease_losses log_length results_saved steps",
         "float": "run_seconds retry_delay_seconds timeout_seconds max_duration_seconds",
         "bool": "idempotent holds_turn auto_start has_dependents",
         "time": "created_at updated_at started_at finished_at queued_at ready_at wake_at allowed_at start_before "
@@ -36,6 +36,13 @@ TABLES: dict[str, dict[str, str]] = {
     "logs": {"key": "job_id", "text": "entries", "int": "schema_version first count", "time": "expire_at"},
     "results": {"key": "job_id", "text": "data", "int": "schema_version seq attempt", "time": "saved_at expire_at"},
     "steps": {"key": "job_id", "text": "about result", "int": "schema_version call"},
+    "events": {
+        "key": "name target",
+        "text": "sent_by data",
+        "int": "schema_version",
+        "time": "sent_at untold_since",
+    },
+    "once": {"text": "about result", "int": "schema_version", "time": "done_at"},
     "chunks": {"key": "job_id", "text": "text", "int": "schema_version seq", "time": "expire_at"},
     "rollups": {"text": "counts", "int": "schema_version", "time": "hour made_at"},
     "gates": {"key": "job_id", "int": "schema_version", "time": "waiting_since", "keys": "unmet"},
@@ -67,12 +74,17 @@ INDEXES: tuple[tuple[str, str, str, str], ...] = (
     ("gates", "waiting", "waiting_since id", "waiting_since"),
     ("jobs", "parked", "parked_on -priority created_at id", "parked_on"),
     ("jobs", "parked_by_age", "parked_on created_at id", "parked_on"),
+    ("jobs", "awaiting", "waiting_for created_at id", "waiting_for"),
     ("limits", "expiring", "expires_at id", "expires_at"),
     ("runs", "list", "ended_at id", "ended_at"),
     ("runs", "list_job_id", "job_id ended_at id", "job_id ended_at"),
     ("logs", "of_job", "job_id first id", "first"),
     ("results", "of_job", "job_id seq id", "seq"),
     ("steps", "of_job", "job_id call id", "call"),
+    ("events", "sent", "name target sent_at id", "sent_at"),
+    ("events", "untold", "untold_since id", "untold_since"),
+    ("events", "list", "sent_at id", "sent_at"),
+    ("once", "done", "done_at id", "done_at"),
     ("chunks", "of_job", "job_id seq id", "seq"),
     ("rollups", "list", "hour id", "hour"),
     ("schedules", "due", "next_at id", "next_at"),
