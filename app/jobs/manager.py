@@ -14,15 +14,19 @@ from types import TracebackType
 from typing import Any, Self
 
 from app.jobs.binding import bind, default_runtime
+from app.jobs.dependency_verbs import DependencyVerbs
 from app.jobs.durations import duration_seconds
 from app.jobs.errors import BadInput, IllegalTransition, JobNotFound, NoHandler
 from app.jobs.events import Decide, Event, RequestCancel, RequestPause, Requeue, Resume, Start
 from app.jobs.executor import JobHandler, handler_definition
 from app.jobs.models import Job, JobStatus, Json
+from app.jobs.pause_verbs import PauseVerbs
 from app.jobs.request import JobRequest, check_reason, job_of, request_of
 from app.jobs.retention import delete_page, delete_record, ended_before
 from app.jobs.runtime import Runtime
+from app.jobs.schedule_verbs import ScheduleVerbs
 from app.jobs.stream_verbs import StreamVerbs
+from app.jobs.upkeep import Upkeep
 from app.jobs.watchdog import Watchdog, WatchdogReport
 from app.jobs.worker import Worker
 from app.stores.base import PreconditionFailed, Store, Write
@@ -32,7 +36,7 @@ logger = logging.getLogger(__name__)
 CLEAN_PAGE = 100
 
 
-class AsyncJobManager(StreamVerbs):
+class AsyncJobManager(StreamVerbs, PauseVerbs, DependencyVerbs, ScheduleVerbs):
     """Creates, steers and reads jobs. Opens its store at the first verb; close it, or use it as a context manager."""
 
     def __init__(
@@ -81,7 +85,7 @@ class AsyncJobManager(StreamVerbs):
             await self.runtime.store.open()
             if self._embedded:
                 await self._take_back(self.runtime.options.recovery_timeout)
-                upkeep = Watchdog(self.runtime).run
+                upkeep = Upkeep(self.runtime).run
                 self._worker = Worker(self.runtime, concurrency=self._concurrency, upkeep=upkeep)
                 self._work = asyncio.get_running_loop().create_task(self._worker.run())
                 self._work.add_done_callback(_tell_failure)
@@ -187,14 +191,20 @@ class AsyncJobManager(StreamVerbs):
         ]
         if auto_start:
             self._hint_without_worker()
+        wanted = [await runtime.links.wanted(each, runtime.registry.dependencies(each.type)) for each in requests]
         if transaction is None:
-            return await runtime.queue.create(jobs)
+            created = await runtime.links.create_all(jobs, wanted)
+            await runtime.wake_ups.send()
+            return created
         there = await runtime.queue.found_by_key(jobs)
-        new = [job for job in jobs if job.id not in there]
-        unit: list[Write] = [write for job in new for write in runtime.records.insert(job)]
+        unit: list[Write] = []
+        for job, ids in zip(jobs, wanted, strict=True):
+            if job.id not in there:
+                there[job.id], writes = await runtime.links.unit(job, ids)
+                unit += writes
         if unit:
             await runtime.store.enlist(transaction, unit)
-        return [there.get(job.id, job) for job in jobs]
+        return [there[job.id] for job in jobs]
 
     async def _depths(self, parents: set[str]) -> dict[str, int]:
         if not parents:
@@ -229,9 +239,8 @@ class AsyncJobManager(StreamVerbs):
                 raise NoHandler(job.type)
             return None if job.status in (JobStatus.QUEUED, JobStatus.RUNNING) else Start()
 
-        await self._ready()
         self._hint_without_worker()
-        return await self.runtime.queue.apply(job_id, decide)
+        return await self._changed(job_id, decide)
 
     async def cancel_job(self, job_id: str, reason: str = "cancelled on request") -> Job:
         """End a job as CANCELLED: at once if it does not run, else its holder is told at its next write.
@@ -306,12 +315,12 @@ class AsyncJobManager(StreamVerbs):
         limit = None if max_duration is None else duration_seconds(max_duration, "max_duration")
         given = {"settings": settings, "checkpoint": checkpoint, "max_duration_seconds": limit}
 
-        def decide(job: Job) -> Event:
+        def decide(job: Job) -> Requeue:
             checked = self._checked(job, payload)
             changes = {name: value for name, value in {**given, "payload": checked}.items() if value is not None}
             return Requeue(keep_checkpoint, changes)
 
-        return await self._changed(job_id, decide)
+        return await self._requeued(job_id, decide)
 
     def _checked(self, job: Job, payload: Mapping[str, Json] | None) -> dict[str, Json] | None:
         """A payload that somebody gives an existing job."""
@@ -356,6 +365,7 @@ class AsyncJobManager(StreamVerbs):
         job = await self.runtime.queue.apply(job_id, decide)
         if job.is_terminal:
             await self.runtime.settled(job)
+        await self.runtime.wake_ups.send()
         return job
 
     async def delete_job(self, job_id: str) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import TypeVar
 
+from app.jobs.admission import Admission, Round, Verdict
 from app.jobs.codec import canonical_json
 from app.jobs.errors import IdempotencyConflict, JobNotFound
 from app.jobs.events import Claim, Event, LoseLease, Promote
@@ -37,6 +38,8 @@ logger = logging.getLogger(__name__)
 
 QUEUES = (JobQueue.PRIORITY, JobQueue.MAINTENANCE)
 """`priority` is always polled first."""
+CLAIM_ROUNDS = 20
+"""How often one claim looks again after it met jobs that are not to run now."""
 MAX_TRIES = 20
 """How often a change by hand is decided anew before its conflict is reported."""
 T = TypeVar("T")
@@ -68,8 +71,9 @@ async def _gather(waits: Sequence[Awaitable[T]]) -> list[T | StoreError]:
 class Queue:
     """Jobs in and out of the store."""
 
-    def __init__(self, parts: LeaseParts, options: EngineOptions) -> None:
+    def __init__(self, parts: LeaseParts, options: EngineOptions, admission: Admission) -> None:
         self._parts = parts
+        self._admission = admission
         self._shards = AskedShards(options.shards, parts.store.limits().claim_alternatives, parts.chance)
 
     # --- create ---
@@ -91,6 +95,9 @@ class Queue:
                 created.append(await self._created_before(job, answer))
             else:
                 raise answer
+        for job in created:
+            if not job.existing:
+                self._parts.wake_ups.note(job)
         return created
 
     async def _created_before(self, job: Job, answer: StoreError) -> Job:
@@ -109,6 +116,21 @@ class Queue:
                 return changed(job, {"version": versions[-1]})
         else:
             raise answer
+        return self.answered(job, there, answer, unheard=unheard)
+
+    def answered(self, job: Job, there: Job, answer: StoreError, *, unheard: bool) -> Job:
+        """The answer to a create that found a job under its id.
+
+        Args:
+            job: what was to be created.
+            there: what is there.
+            answer: what the store said.
+            unheard: whether one of the answers to it was lost.
+
+        Raises:
+            IdempotencyConflict: it has another type or payload.
+            StoreError: the store's answer; the two have nothing to do with each other.
+        """
         if unheard and there.created_at == job.created_at:
             return there  # one of our own inserts, however late it arrived
         if job.idempotency_key is None or there.idempotency_key is None:
@@ -153,6 +175,36 @@ class Queue:
         Returns:
             Their leases, and whether more may be claimable right now.
         """
+        leases: list[Lease] = []
+        full = again = False
+        for _ in range(CLAIM_ROUNDS):
+            rest = limit - len(leases)
+            try:
+                asked = await self._admission.begin()
+                open_queues = asked.open_of(queues)
+                found, full = await self._claim_round(worker_id, routes, rest, open_queues, shards, due, asked)
+                leases += found
+                again = await self._admission.end(asked)
+            except StoreError as error:
+                if not leases:
+                    raise
+                # What is claimed already must reach its holder; whatever failed will show again at the next claim.
+                logger.warning("no more than %d jobs could be claimed: %s", len(leases), error)
+                return leases, True
+            if not again or len(leases) >= limit:
+                break
+        return leases, full or again
+
+    async def _claim_round(
+        self,
+        worker_id: str,
+        routes: Sequence[str],
+        limit: int,
+        queues: Sequence[JobQueue],
+        shards: Sequence[int] | None,
+        due: bool,
+        asked: Round,
+    ) -> tuple[list[Lease], bool]:
         parts = self._parts
         sent_at = parts.clock.monotonic()
         now = parts.clock.now()
@@ -162,9 +214,12 @@ class Queue:
             before = self._decoded(record)
             if before is None:
                 return None
+            answer = asked.ask(before)
+            if answer is Verdict.LEAVE:
+                return None
             token = parts.chance.token()
             event = Claim(worker_id, lease_token=token, write_id=token, lease_seconds=parts.lease_seconds)
-            after = leased[before.id] = self._claimed(before, event, now)
+            after = leased[before.id] = self._claimed(before, event if isinstance(answer, Verdict) else answer, now)
             return parts.records.codec.patch(before, after)
 
         def promote(record: Record) -> Fields | None:
@@ -213,7 +268,11 @@ class Queue:
                     raise
                 await self._parts.clock.sleep(min(2.0, 0.1 * 2**troubled))
 
-    def _claimed(self, before: Job, event: Claim, now: datetime) -> Job:
+    def decoded(self, records: Sequence[Record]) -> list[Job]:
+        """The jobs of records; those that this version of the code cannot read are left out, and told in the log."""
+        return [job for job in map(self._decoded, records) if job is not None]
+
+    def _claimed(self, before: Job, event: Event, now: datetime) -> Job:
         # A job that had to begin earlier ends here.
         return self._parts.settlement.dated(before, transition(before, event, now), now)
 
@@ -232,9 +291,13 @@ class Queue:
         due = before.ready_at is not None or (before.wake_at is not None and before.wake_at <= now)
         if before.status is not JobStatus.QUEUED or not due:
             return None
+        asked = await self._admission.begin()
+        answer = asked.ask(before)
+        if answer is Verdict.LEAVE:
+            return None
         token = parts.chance.token()
         event = Claim(worker_id, lease_token=token, write_id=token, lease_seconds=parts.lease_seconds)
-        after = self._claimed(before, event, now)
+        after = self._claimed(before, event if isinstance(answer, Verdict) else answer, now)
         try:
             versions = await parts.commits.commit(parts.records.update(before, after))
         except PreconditionFailed:
@@ -297,6 +360,7 @@ class Queue:
             if there is None or not _is_state(there, after):
                 raise
             return there
+        self._parts.wake_ups.note(after)
         return changed(after, {"version": versions[-1]})
 
     async def take_back(

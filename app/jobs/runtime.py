@@ -6,19 +6,31 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, TypeAlias
 
+from app.jobs.admission import Admission
 from app.jobs.clock import Chance, Clock, SystemClock
 from app.jobs.codec import Codec, TextCodec
 from app.jobs.errors import TorporError
 from app.jobs.group import GroupCommit
 from app.jobs.lease import LeaseParts
+from app.jobs.limits import Limit
+from app.jobs.linking import Links
 from app.jobs.models import Job
 from app.jobs.options import EngineOptions
+from app.jobs.overlap import OverlapGuard
+from app.jobs.parking import Parking
+from app.jobs.parking_duty import ParkingDuty
+from app.jobs.pauses import Pauses
 from app.jobs.progress import ProgressBroker
 from app.jobs.queue import Queue
 from app.jobs.records import JobRecords
 from app.jobs.registry import JobRegistry, Registry
 from app.jobs.release import Release
+from app.jobs.schedule_editor import ScheduleEditor
+from app.jobs.schedule_records import ScheduleRecords
+from app.jobs.schedule_sync import CodeSchedules
 from app.jobs.settlement import Settlement
+from app.jobs.ticker import Ticker
+from app.jobs.waking import NoWaker, Waker, WakeUps
 from app.stores.base import Store, StoreError
 
 if TYPE_CHECKING:
@@ -43,9 +55,11 @@ class Runtime:
         chance: Chance | None = None,
         text_codec: TextCodec | None = None,
         application: Mapping[str, object] | None = None,
+        waker: Waker | None = None,
     ) -> None:
         self.application = dict(application or {})
         """What the process's settings say to applications, by name."""
+        self.waker = waker or NoWaker()
         self.store = store
         self.options = options or EngineOptions()
         self.registry = registry if registry is not None else JobRegistry.registry
@@ -56,6 +70,7 @@ class Runtime:
         self.records = JobRecords(store, self.codec, self.chance, self.options.data)
         self.commits = GroupCommit(store)
         self.broker = ProgressBroker()
+        self.wake_ups = WakeUps(self.waker)
         self.parts = LeaseParts(
             store=store,
             commits=self.commits,
@@ -64,11 +79,33 @@ class Runtime:
             chance=self.chance,
             lease_seconds=self.options.lease_seconds,
             settlement=Settlement(self.records, self.options.keep_jobs, self.options.keep_runs),
+            wake_ups=self.wake_ups,
         )
-        self.queue = Queue(self.parts, self.options)
-        self.release = Release(self.queue)
-        self.followups: list[Followup] = [self.release.finish]
+        self.pauses = Pauses(store, self.clock)
+        self.queue = Queue(self.parts, self.options, Admission(self.pauses))
+        self.parking = Parking(store, self.queue)
+        self.parking_duty = ParkingDuty(store, self.parking, {Limit.PAUSE: self._resumed})
+        self.links = Links(self.parts, self.queue)
+        self.release = Release(self.queue, self.parts, self._follow)
+        self.followups: list[Followup] = []
         """What is done, in this order, after a job has changed in a way that may let others go on."""
+        self.schedules = ScheduleRecords(store, self.codec, self.options.data)
+        self.schedule_editor = ScheduleEditor(self.commits, self.records, self.schedules, self.clock)
+        self.code_schedules = CodeSchedules(
+            self.schedule_editor, self.commits, self.schedules, self.registry, self.clock, self.chance
+        )
+        self.ticker = Ticker(
+            store,
+            self.commits,
+            self.records,
+            self.schedules,
+            self.links,
+            self.wake_ups,
+            self.clock,
+            self.chance,
+            self.options.shards,
+        )
+        self.overlap = OverlapGuard(self.records)
         self.manager: AsyncJobManager | None = None
         """The manager over these parts, for handlers that create further jobs."""
 
@@ -82,16 +119,28 @@ class Runtime:
             chance=self.chance,
             text_codec=self._text_codec,
             application=self.application,
+            waker=self.waker,
         )
+
+    async def _resumed(self, job: Job, limit: int) -> int:
+        """Let jobs of a type go on that is paused no more."""
+        paused = await self.pauses.read()
+        if job.parked_on is None or job.type in paused.types:
+            return 0
+        return await self.parking.free(job.parked_on, limit)
 
     async def settled(self, job: Job) -> None:
         """A lease ended, or a job was changed by hand: tell those who listen here, and let others go on.
 
         What fails here is only put off: the watchdog finishes whatever a crash or an outage leaves half done.
         """
+        await self._follow(job, self.release.finish)
+        await self.wake_ups.send()
+
+    async def _follow(self, job: Job, *first: Followup) -> None:
         if job.is_terminal:
             await self.broker.close(job.id)
-        for followup in self.followups:
+        for followup in (*first, *self.followups):
             try:
                 await followup(job)
             except (StoreError, TorporError) as error:

@@ -36,6 +36,8 @@ class WatchdogReport:
     """Jobs cancelled because they had not begun by their `start_before`."""
     released: int = 0
     """Ended jobs whose release a crash had left half done."""
+    unparked: int = 0
+    """Parked jobs that nothing held back any more."""
     deleted_jobs: int = 0
     deleted_runs: int = 0
     rolled_up: int = 0
@@ -68,6 +70,7 @@ class Watchdog:
             "recovered": self.recover_stuck_jobs,
             "expired": self.expire_unstarted_jobs,
             "released": self.finish_releases,
+            "unparked": self.free_parked_jobs,
             "rolled_up": self.roll_up_hours,
             "deleted_jobs": self.delete_old_jobs,
             "deleted_runs": self.delete_old_runs,
@@ -79,7 +82,8 @@ class Watchdog:
             except Exception as error:  # noqa: BLE001 - one duty that fails must not keep the others from being done
                 failed.append(error)
                 logger.warning("watchdog: %s failed: %s", duty.__name__, error)
-        if report.recovered or report.expired or report.released or report.deleted_jobs or report.deleted_runs:
+        done = (report.recovered, report.expired, report.released, report.unparked, report.deleted_jobs)
+        if any(done) or report.deleted_runs:
             logger.info("watchdog: %s", report.as_dict())
         if failed:
             raise failed[0]
@@ -149,6 +153,10 @@ class Watchdog:
             return len(page.records)
         jobs = [runtime.codec.job(record) for record in page.records]
         return sum([await runtime.release.finish(job) for job in jobs])
+
+    async def free_parked_jobs(self, *, dry_run: bool = False) -> int:
+        """Let parked jobs go on whose limit is free, or whose type is not paused any more."""
+        return await self._runtime.parking_duty.run(dry_run=dry_run)
 
     async def delete_old_jobs(self, *, dry_run: bool = False) -> int:
         """Delete ended jobs over their retention time, with their log, results and chunks."""
