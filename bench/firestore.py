@@ -36,14 +36,14 @@ class Situation:
 
     name: str
     budget: str
-    """Engine.md section 6: the most reads, writes and RPCs a job."""
+    """The most reads, writes and RPCs that a job may take."""
     count: Callable[[str, RpcCounter], Awaitable[Counts]]
 
 
 SITUATIONS = (
     Situation("one pushed job", "4 RPCs", scenarios.single_pushed_job),
     Situation("batches of 20, one worker", "1.1 reads, 4 writes, 0.5 RPCs", scenarios.batches),
-    Situation("8 workers", "1.5 reads", scenarios.many_workers),
+    Situation(f"{scenarios.WORKERS} workers, {scenarios.SHARDS} shards", "1.5 reads", scenarios.many_workers),
     Situation("an empty poll", "4 reads", scenarios.empty_poll),
     Situation("a running job over 5 renewals, and its settle", "0 reads", scenarios.silent_job),
 )

@@ -1,4 +1,4 @@
-"""What the engine asks of Firestore in the situations for which engine.md section 6 sets a budget. Counts, not times.
+"""What the engine asks of Firestore in the situations that have a budget. Counts, not times.
 
 Each situation has collections of its own, so that all of them can share one emulator.
 """
@@ -19,6 +19,8 @@ from tests.support.clock import FakeClock
 PROJECT = "torpor-bench"
 BATCH = 20
 WORKERS = 8
+SHARDS = 16
+"""What is advised for so many workers that are never idle."""
 JOB_TYPE = "noop"
 
 
@@ -96,24 +98,30 @@ async def batches(emulator: str, counter: RpcCounter, jobs: int = 400) -> Counts
     return counter.since(before, jobs)
 
 
-async def many_workers(emulator: str, counter: RpcCounter, jobs: int = 800, workers: int = WORKERS) -> Counts:
-    """The same jobs drained by many workers at once, each with a store and a connection of its own."""
+async def many_workers(emulator: str, counter: RpcCounter, jobs: int = 1600, *, spare: int = 0) -> Counts:
+    """Jobs worked off by many workers at once, each with a store and a connection of its own.
+
+    With `spare` there are so many jobs more than are worked off, so that no worker ever looks in vain; of those the
+    creation is counted too.
+    """
     prefix = fresh_prefix()
+    options = EngineOptions(shards=SHARDS)
     before = counter.now()
     async with AsyncExitStack() as stack:
-        runtimes = [await stack.enter_async_context(engine(emulator, prefix)) for _ in range(workers)]
-        await enqueue(runtimes[0], jobs)
+        runtimes = [await stack.enter_async_context(engine(emulator, prefix, options=options)) for _ in range(WORKERS)]
+        await enqueue(runtimes[0], jobs + spare)
         hands = [
             Worker(runtime, concurrency=BATCH, worker_id=f"worker-{number}") for number, runtime in enumerate(runtimes)
         ]
-        reports = await asyncio.gather(*(hand.run(drain=True) for hand in hands))
+        most = jobs // WORKERS if spare else None
+        reports = await asyncio.gather(*(hand.run(drain=True, max_jobs=most) for hand in hands))
         assert sum(report.completed for report in reports) == jobs
     return counter.since(before, jobs)
 
 
-async def empty_poll(emulator: str, counter: RpcCounter) -> Counts:
+async def empty_poll(emulator: str, counter: RpcCounter, shards: int = 1) -> Counts:
     """A drain that finds nothing: what the platform's scheduler asks for each minute."""
-    async with engine(emulator, fresh_prefix()) as runtime:
+    async with engine(emulator, fresh_prefix(), options=EngineOptions(shards=shards)) as runtime:
         before = counter.now()
         report = await Worker(runtime).run(drain=True)
         assert report.claimed == 0

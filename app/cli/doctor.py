@@ -16,6 +16,7 @@ from app.cli.session import FAILED, FALLBACK_URL, command_name, prints_to_stderr
 from app.cli.tables import Column, table
 from app.jobs import AsyncJobManager, Job, JobRegistry, JobStatus, Runtime, TorporError
 from app.jobs.routes import Served
+from app.jobs.shards import WIDE_SECONDS
 from app.stores.base import StoreError
 
 if TYPE_CHECKING:
@@ -150,6 +151,21 @@ def _examine_queued(examination: Examination, runtime: Runtime, queued: list[Job
     )
 
 
+def _examine_shards(examination: Examination, runtime: Runtime, queued: list[Job]) -> None:
+    """Queued jobs in shards that a worker with these settings does not ask for each time."""
+    own = runtime.options.shards
+    further = [job.shard for job in queued if job.shard >= own]
+    examination.add(
+        "shards",
+        not further,
+        f"{counted(len(further), 'queued job')} in shards from {min(further)} to {max(further)}, made with a larger "
+        f"TORPOR_SHARDS than {own}: a worker with this setting looks there only every {WIDE_SECONDS:.0f} s"
+        if further
+        else "every queued job is in a shard that a worker asks for each time",
+        f"run workers with TORPOR_SHARDS={max(further, default=0) + 1} or more",
+    )
+
+
 async def _examine_store(examination: Examination, runtime: Runtime) -> None:
     mend = "start it, or mend TORPOR_STORE_URL"
     manager = AsyncJobManager(runtime=runtime, worker=False)
@@ -167,6 +183,7 @@ async def _examine_store(examination: Examination, runtime: Runtime) -> None:
         examination.add("queue", not late, says, f"run `{command_name()} worker`")
         page = await manager.list_page(status=JobStatus.QUEUED, sort_order="asc", limit=LOOKED_AT)
         _examine_queued(examination, runtime, page.jobs)
+        _examine_shards(examination, runtime, page.jobs)
         dry = await manager.run_watchdog(dry_run=True)
         says = f"{counted(dry.recovered, 'lease')} ran out" if dry.recovered else "none ran out"
         examination.add("leases", dry.recovered == 0, says, f"run `{command_name()} watchdog`")

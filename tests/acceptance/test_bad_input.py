@@ -450,6 +450,7 @@ async def test_keeping_longer_than_time_itself_deletes_nothing(shop: Shop) -> No
         {"abandoned_lease_seconds": 0},
         {"concurrency": 0},
         {"shards": 0},
+        {"shards": 65},
         {"claim_batch": 0},
         {"lease_seconds": float("nan")},
         {"lease_seconds": float("inf")},

@@ -30,7 +30,7 @@ def test_all_is_well(torpor: Torpor) -> None:
 
     assert (answer.code, wrong(answer), answer.json["ok"]) == (0, [], True)
     found = findings(answer)
-    assert set(found) == {"settings", "task modules", "store", "queue", "routes", "types", "leases"}
+    assert set(found) == {"settings", "task modules", "store", "queue", "routes", "types", "shards", "leases"}
     assert found["settings"]["says"] == "jobs are kept in sqlite:///torpor.db, because no setting names one"
     assert found["store"]["says"] == "answers; jobs: 1 queued"
     people = torpor("doctor", COLUMNS="80")
@@ -101,6 +101,21 @@ def test_jobs_whose_code_is_not_here(torpor: Torpor) -> None:
     assert (answer.code, wrong(answer)) == (1, ["types"])
     assert "shop_ok" in findings(answer)["types"]["says"]
     assert "TORPOR_TASK_PACKAGES" in findings(answer)["types"]["do"]
+
+
+def test_jobs_in_shards_that_a_worker_does_not_ask_for_each_time(torpor: Torpor) -> None:
+    shards = [torpor("enqueue", "shop_ok", TORPOR_SHARDS="64").code for _ in range(8)]
+    listed = [torpor.json("jobs", "show", job["id"])["shard"] for job in torpor.json("jobs", "list")]
+
+    answer = torpor("doctor", "--json")
+    large_enough = torpor("doctor", "--json", TORPOR_SHARDS="64")
+
+    assert shards == [0] * 8
+    further = [shard for shard in listed if shard > 0]
+    assert (answer.code, wrong(answer)) == (1, ["shards"])
+    assert f"in shards from {min(further)} to {max(further)}" in findings(answer)["shards"]["says"]
+    assert findings(answer)["shards"]["do"] == f"run workers with TORPOR_SHARDS={max(further) + 1} or more"
+    assert large_enough.code == 0
 
 
 def test_a_queue_that_nobody_works_off(torpor: Torpor, place: Path) -> None:
