@@ -13,9 +13,10 @@ from app.cli.jobs import JsonFlag
 from app.cli.output import print_json, problem
 from app.cli.session import FAILED, engine, logs_to_stderr, prints_to_stderr, run
 from app.cli.tables import table
-from app.jobs import BadInput, JobQueue, Watchdog, WatchdogReport, Worker, WorkReport
+from app.jobs import BadInput, JobQueue, WatchdogReport, Worker, WorkReport
 from app.jobs.queue import QUEUES
 from app.jobs.routes import Served
+from app.jobs.upkeep import Upkeep
 
 
 def _queues(names: list[str] | None) -> tuple[JobQueue, ...]:
@@ -53,7 +54,7 @@ def worker(
                 served=Served(
                     frozenset(pool) if pool else Served().pools, frozenset(flag) if flag is not None else None
                 ),
-                upkeep=Watchdog(runtime).run,
+                upkeep=Upkeep(runtime).run,
             )
             loop = asyncio.get_running_loop()
             for name in (signal.SIGTERM, signal.SIGINT):

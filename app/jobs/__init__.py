@@ -40,6 +40,7 @@ from app.jobs.errors import (
     RetryLater,
     ReviewNeeded,
     RunningLoop,
+    ScheduleNotFound,
     TooLarge,
     TorporError,
     UnknownJobType,
@@ -81,9 +82,13 @@ from app.jobs.request import JobRequest
 from app.jobs.results import JobResults
 from app.jobs.run_history import DailySummary
 from app.jobs.runtime import Runtime
+from app.jobs.schedule_sync import SyncReport
 from app.jobs.scheduler import JobScheduler
+from app.jobs.schedules import Schedule, ScheduleDefinition, SkippedSlots
 from app.jobs.streams import SavedResult, Subscription
 from app.jobs.task import BaseTask, RunnerResult
+from app.jobs.ticker import TickReport
+from app.jobs.waking import Hint, NoWaker, Waker
 from app.jobs.watchdog import Watchdog, WatchdogReport
 from app.jobs.worker import Worker, WorkReport
 from app.stores.base import StoreError, StoreUnavailable
@@ -153,11 +158,17 @@ __all__ = [
     "SavedResult",
     "StoreError",
     "StoreUnavailable",
+    "Schedule",
+    "ScheduleDefinition",
+    "ScheduleNotFound",
+    "SkippedSlots",
     "Subscription",
     "SystemClock",
     "TextCodec",
+    "SyncReport",
     "TooLarge",
     "TorporError",
+    "TickReport",
     "UnknownJobType",
     "WaitTimeout",
     "Watchdog",

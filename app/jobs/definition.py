@@ -27,6 +27,7 @@ from app.jobs.durations import duration_seconds
 from app.jobs.errors import BadInput, PayloadInvalid
 from app.jobs.models import JobPriority, JobQueue, Json, Key, priority_of
 from app.jobs.routes import DEFAULT_POOL, route_of
+from app.jobs.slots import Timetable, timetable_of
 
 CONTEXT_NAMES = frozenset({"ctx", "context", "job_context"})
 """A handler's first parameter is the job context if it is called so, or annotated as one."""
@@ -66,6 +67,16 @@ class JobOptions(BaseModel):
     interval_seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """How often the schedule creates a job of this type."""
     cron: str | None = None
+    """When the schedule creates a job: minute, hour, day of month, month, day of week."""
+    timezone: str = "UTC"
+    """What `cron` is read in, as "Europe/Berlin"."""
+    misfire_grace_seconds: float = Field(default=60.0, ge=0, le=366 * 86400.0)
+    """How late the job of a slot may be created; after that the slot counts as missed."""
+    catch_up: Literal["skip", "last", "all"] = "skip"
+    """What becomes of missed slots: none of them, the newest, or the newest `catch_up_limit` one after the other."""
+    catch_up_limit: int = Field(default=100, ge=1, le=10_000)
+    overlap: bool = False
+    """Whether a slot's job may run while an earlier one's has not ended; if not, the slot is skipped."""
     enabled: bool = True
     max_retries: int = Field(default=3, ge=0, le=MAX_RETRIES)
     """Executions after the first."""
@@ -96,6 +107,15 @@ class JobOptions(BaseModel):
         """The canonical text of pool and requirements."""
         return route_of(self.pool, self.requires)
 
+    @property
+    def timetable(self) -> Timetable | None:
+        """When the schedule creates a job of this type; None for a type that has no schedule.
+
+        Raises:
+            BadInput: an option that no slot can be reckoned from.
+        """
+        return timetable_of(self.interval_seconds, self.cron, self.timezone)
+
 
 def make_options(given: Mapping[str, Any], environment: Mapping[str, str]) -> JobOptions:
     """The options of a type: flags such as `requires_wallet=True` gathered, the environment laid over the code.
@@ -125,6 +145,10 @@ def make_options(given: Mapping[str, Any], environment: Mapping[str, str]) -> Jo
         message = f"job type {values['type']!r}: {first['msg']}, got {first.get('input')!r}"
         raise BadInput(where, message, "see the options of @job") from problem
     _ = options.route  # refuse a bad pool or flag here and not at the first job
+    try:
+        _ = options.timetable
+    except BadInput as problem:
+        raise BadInput(problem.field, f"job type {options.type!r}: {problem.problem}", problem.remedy) from problem
     return options
 
 
@@ -343,4 +367,11 @@ def define(handler: Any, given: Mapping[str, Any], environment: Mapping[str, str
         }
     )
     origin = f"{handler.__module__}.{handler.__qualname__}"
-    return JobDefinition(options, handler, call, origin, frozenset(known))
+    definition = JobDefinition(options, handler, call, origin, frozenset(known))
+    if options.timetable is not None:
+        try:
+            definition.check_payload({})
+        except PayloadInvalid as problem:
+            message = f"job type {options.type!r} has a schedule, which gives no payload: {problem}"
+            raise BadInput("payload", message, "give its parameters defaults, or create a schedule apart") from problem
+    return definition

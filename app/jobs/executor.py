@@ -130,7 +130,21 @@ class JobExecutor:
         records: JobRecords | None = None,
         on_progress: Callable[[str, JobProgress], Awaitable[None]] | None = None,
         manager: AsyncJobManager | None = None,
+        ask_first: Callable[[Job], Awaitable[Event | None]] | None = None,
     ) -> None:
+        """Set up.
+
+        Args:
+            max_concurrent: how many handlers run at once.
+            registry: who handles which type.
+            clock: where time is taken from.
+            chance: where jitter is taken from.
+            options: how the engine behaves.
+            records: reads what a claimed job's record does not hold itself.
+            on_progress: told whenever a handler reports progress.
+            manager: what handlers create further jobs with.
+            ask_first: what is to happen to a claimed job instead of being run; None from it lets it run.
+        """
         self.max_concurrent = max_concurrent
         # An empty registry is false, and may be filled later.
         self._registry = registry if registry is not None else Registry()
@@ -140,6 +154,7 @@ class JobExecutor:
         self._records = records
         self._on_progress = on_progress
         self._manager = manager
+        self._ask_first = ask_first
         self._slots = asyncio.Semaphore(max_concurrent)
         self._attempts: dict[str, Attempt] = {}
         self._heartbeat = Heartbeat(self._clock, self._options)
@@ -259,11 +274,14 @@ class JobExecutor:
         try:
             if self._records is not None:
                 await self._records.resolve([job])
+            instead = None if self._ask_first is None else await self._ask_first(job)
         except Unreadable as error:
             return self._not_run(job, error)
         except StoreUnavailable as error:
             logger.warning("job %s is given back, because its data cannot be read now: %s", job.id, error)
             return Release()
+        if instead is not None:
+            return instead
         if self._is_stopping:
             return Release()  # claimed, but not begun: nobody would tell its handler to stop
         attempt = self._attempt(lease, definition, on_progress=self._on_progress)

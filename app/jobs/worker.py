@@ -97,6 +97,7 @@ class Worker:
             records=runtime.records,
             on_progress=runtime.broker.publish,
             manager=runtime.manager,
+            ask_first=runtime.overlap.ask,
         )
         self.executor.on_leak = self._changed.set
 
