@@ -4,19 +4,32 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from contextlib import contextmanager
 from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
-from app.jobs import AsyncJobManager, BadInput, Discovered, EngineOptions, Runtime, TextCodec, discover
+from app.jobs import (
+    AsyncJobManager,
+    BadInput,
+    Discovered,
+    EngineOptions,
+    NoWaker,
+    Runtime,
+    TextCodec,
+    Waker,
+    discover,
+)
 from app.jobs.binding import bind
 from app.settings import Settings, settings
 from app.stores.base import Store
+
+if TYPE_CHECKING:
+    from flask import Flask
 
 SHIPPED_TASKS = ("app.catalog.tasks",)
 """Packages of job types that come with Torpor."""
@@ -168,13 +181,16 @@ def discover_tasks(packages: Iterable[str]) -> Discovered:
     return discover((*SHIPPED_TASKS, *packages), look_in=Path.cwd())
 
 
-def make_runtime(given: Settings, store: Store | None = None, fallback_url: str | None = None) -> Runtime:
+def make_runtime(
+    given: Settings, store: Store | None = None, fallback_url: str | None = None, *, waker: Waker | None = None
+) -> Runtime:
     """An engine from settings; nothing is opened, and nothing discovered.
 
     Args:
         given: the settings.
         store: where jobs are kept; by default the settings say.
         fallback_url: where to, if the settings say nothing at all.
+        waker: what tells sleeping workers; by default nothing does.
 
     Raises:
         BadInput: a setting that names no store.
@@ -184,6 +200,7 @@ def make_runtime(given: Settings, store: Store | None = None, fallback_url: str 
         options=options_of(given),
         text_codec=text_codec_of(given),
         application={"catalog_apply_enabled": given.catalog_apply_enabled},
+        waker=waker,
     )
 
 
@@ -198,6 +215,52 @@ def default_engine(store: Store | None = None) -> Runtime:
     """
     discover_tasks(settings.task_packages)
     return make_runtime(settings, store)
+
+
+MARGIN_SHARE = 0.1
+MARGIN_SECONDS = 10.0
+"""Work ends so long before its request does, or a tenth of it if that is less."""
+
+
+def make_waker(given: Settings) -> Waker:
+    """What wakes sleeping workers."""
+    if given.wake_topic is None:
+        return NoWaker()
+    from app.cloud.pubsub import PubSubWaker
+
+    return PubSubWaker(given.wake_topic)
+
+
+def server_settings() -> Settings:
+    """The process's settings, for a server's entry point."""
+    return settings
+
+
+def make_worker_app(routes: Set[str], given: Settings = settings) -> Flask:
+    """The WSGI application of a worker service; its engine opens with the first request.
+
+    Args:
+        routes: those of the worker's routes that this service has.
+        given: the settings.
+
+    Raises:
+        BadInput: a setting is wrong, or others could reach the server and nobody would be asked who they are.
+    """
+    from app.web.auth import guard_of
+    from app.web.instance import Instance
+    from app.web.service import Service
+    from app.web.worker_app import worker_app
+
+    guard = guard_of(given.host, given.oidc_audience, given.oidc_callers)
+    discover_tasks(given.task_packages)
+    margin = min(MARGIN_SECONDS, given.request_seconds * MARGIN_SHARE)
+
+    async def make() -> Instance:
+        manager = AsyncJobManager(runtime=make_runtime(given, waker=make_waker(given)), worker=False)
+        await manager.open()
+        return Instance(manager, slots=given.concurrency, work_seconds=given.request_seconds - margin)
+
+    return worker_app(Service(make), guard, routes=frozenset(routes))
 
 
 def calm_collector() -> None:

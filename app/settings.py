@@ -15,6 +15,8 @@ from typing import Annotated, Literal
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from app.jobs.options import MAX_SHARDS
+
 _CHECKED = ConfigDict(validate_assignment=True, extra="forbid", use_attribute_docstrings=True)
 
 DAY = 86_400.0
@@ -107,7 +109,7 @@ class Settings(BaseSettings):
     """How long a stopping worker takes at most to give its leases back."""
     concurrency: int = Field(default=10, ge=1, le=10_000)
     """How many handlers a worker runs at once."""
-    shards: int = Field(default=1, ge=1, le=64)
+    shards: int = Field(default=1, ge=1, le=MAX_SHARDS)
     """Over how many shards new jobs are spread: 1 keeps one strict order; see docs/architecture.md."""
     catalog_apply_enabled: bool = Field(
         default=False, validation_alias=AliasChoices("TORPOR_CATALOG_APPLY_ENABLED", "CATALOG_APPLY_ENABLED")
@@ -115,6 +117,22 @@ class Settings(BaseSettings):
     """Whether catalogue jobs in mode `apply` may write; without it they fail with `APPLY_DISABLED`."""
     job: JobSettings = Field(default_factory=JobSettings)
     storage: StorageSettings = Field(default_factory=StorageSettings)
+    service: Literal["job_worker", "watchdog_worker", "catalog_worker"] = "job_worker"
+    """Which service `python -m workers` is: one image serves them all."""
+    host: str = Field(default="127.0.0.1", min_length=1)
+    """Where a server listens. Anywhere but on loopback it needs `TORPOR_OIDC_AUDIENCE`."""
+    port: int = Field(default=8080, ge=0, le=65535, validation_alias=AliasChoices("TORPOR_PORT", "PORT"))
+    """The server's port; 0 takes a free one. `PORT` is what Cloud Run sets."""
+    request_seconds: Seconds = 300.0
+    """How long a request may take: the service's timeout or the subscription's ack deadline, whichever is less. Work
+    ends ten seconds, or a tenth, before."""
+    oidc_audience: str | None = Field(default=None, min_length=1)
+    """What callers' tokens must be made out to: the service's URL."""
+    oidc_callers: dict[str, frozenset[str]] = Field(default_factory=dict)
+    """JSON: the routes that each service account may call, by its e-mail address."""
+    wake_topic: str | None = Field(default=None, pattern=r"^projects/[^/]+/topics/[^/]+$")
+    """The Pub/Sub topic for wake-ups, as `projects/PROJECT/topics/TOPIC`; without one nobody is woken, and the sweep
+    finds the jobs."""
 
     @field_validator("task_packages", mode="before")
     @classmethod

@@ -25,6 +25,7 @@ from app.jobs.models import LATE, Job, JobError, JobProgress, JobResult, JobStat
 from app.jobs.records import JobRecords
 from app.jobs.settlement import Settlement
 from app.jobs.transitions import transition
+from app.jobs.waking import WakeUps
 from app.stores.base import (
     OutcomeUnknown,
     PreconditionFailed,
@@ -99,6 +100,7 @@ class LeaseParts:
     chance: Chance
     lease_seconds: float
     settlement: Settlement
+    wake_ups: WakeUps
 
 
 _OF_OTHERS = ("control_id", "control_action", "control_reason", "control_at", "watched_until", "has_dependents")
@@ -293,12 +295,14 @@ class Lease:
         """
         try:
             try:
-                return await self._write(self._ending(event), renew=False)
+                ended = await self._write(self._ending(event), renew=False)
             except (BadInput, RecordTooLarge) as problem:
                 message = str(ResultInvalid(str(problem)))
                 error = JobError(code=ResultInvalid.code, message=message, type="ResultInvalid")
                 refused = Fail(error=error, result=JobResult(success=False, error=message))
-                return await self._write(self._ending(refused), renew=False)
+                ended = await self._write(self._ending(refused), renew=False)
+            self._parts.wake_ups.note(ended)
+            return ended
         except LeaseLost:
             await self._keep_late(event)
             raise

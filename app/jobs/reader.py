@@ -101,6 +101,13 @@ class JobReader:
         runtime = await self._ready()
         return await runtime.store.count(JobFilter.of(**filters).query(1))
 
+    async def count_due_jobs(self) -> int:
+        """How many jobs could be claimed now, by whoever serves their routes."""
+        runtime = await self._ready()
+        now = runtime.clock.now()
+        ready = await runtime.store.count(Query("jobs.ready_by_age"))
+        return ready + await runtime.store.count(Query("jobs.due", until=now))
+
     async def wait(self, job_id: str, timeout: float | None = None) -> Job:
         """Wait for the end of a job.
 
@@ -191,15 +198,10 @@ class JobReader:
         return {str(status): await store.count(Query("jobs.list", {"status": str(status)})) for status in JobStatus}
 
     async def _waiting_seconds(self) -> float | None:
-        """How long the longest waiting claimable job of the highest priority has waited; None if there is none."""
-        store, now = self.runtime.store, self.runtime.clock.now()
-        page = await store.query(Query("jobs.list", {"status": str(JobStatus.QUEUED)}, limit=50))
-        waits = [
-            (now - ready).total_seconds()
-            for record in page.records
-            if isinstance(ready := record.fields.get("ready_at"), datetime)
-        ]
-        return max(waits, default=None)
+        """How long the longest waiting claimable job has waited; None if there is none."""
+        page = await self.runtime.store.query(Query("jobs.ready_by_age", limit=1))
+        ready = page.records[0].fields["ready_at"] if page.records else None
+        return (self.runtime.clock.now() - ready).total_seconds() if isinstance(ready, datetime) else None
 
     async def get_status(self) -> dict[str, Any]:
         """Uptime, how many job types there are, and how many jobs in each status."""

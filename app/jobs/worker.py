@@ -114,17 +114,27 @@ class Worker:
         self.executor.stop_all(self._runtime.options.shutdown_seconds * CUT_SHARE)
 
     async def run(
-        self, *, drain: bool = False, max_seconds: float | None = None, max_jobs: int | None = None
+        self,
+        *,
+        drain: bool = False,
+        max_seconds: float | None = None,
+        max_jobs: int | None = None,
+        job_id: str | None = None,
     ) -> WorkReport:
         """Work until stopped.
 
         Args:
+            job_id: begin with this job, if it is claimable.
             drain: also end when nothing is claimable and nothing runs.
             max_seconds: also end after so long; what runs then is given back as at a shutdown.
             max_jobs: also end after so many jobs.
 
         Returns:
             What was done.
+
+        Raises:
+            JobNotFound: there is no such job.
+            StoreError: the job to begin with could not be claimed.
         """
         clock = self._runtime.clock
         self.report = WorkReport()
@@ -133,7 +143,7 @@ class Worker:
         timers = [self._spawn(self._stop_after(max_seconds))] if max_seconds is not None else []
         if self._upkeep is not None:
             timers.append(self._spawn(self._keep_up(self._upkeep)))
-        work = self._spawn(self._work(watch, drain=drain, max_jobs=max_jobs))
+        work = self._spawn(self._work(watch, drain=drain, max_jobs=max_jobs, job_id=job_id))
         stopping = self._spawn(self._stopping.wait())
         try:
             await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -168,7 +178,9 @@ class Worker:
 
     # --- the loop ---
 
-    async def _work(self, watch: Watch, *, drain: bool, max_jobs: int | None) -> None:
+    async def _work(self, watch: Watch, *, drain: bool, max_jobs: int | None, job_id: str | None) -> None:
+        if job_id is not None and not await self._begin_with(job_id) and not drain:
+            return
         troubled = 0
         while not self._stopping.is_set():
             free = self._free()
@@ -207,6 +219,14 @@ class Worker:
             if self._free() <= 0 or free <= 0 or troubled or not (leases or full):
                 # A claim that brought nothing although there is more looked at others' jobs only, or lost every race.
                 await self._wait(watch, idle=not leases and free > 0, troubled=troubled)
+
+    async def _begin_with(self, job_id: str) -> bool:
+        lease = await self._runtime.queue.claim_job(self.worker_id, job_id)
+        if lease is None:
+            return False
+        self.report.claimed += 1
+        self._start(lease)
+        return True
 
     def _free(self) -> int:
         """How many handlers can start now.

@@ -1,0 +1,123 @@
+"""Wake-ups over Pub/Sub: hints as messages, and messages pushed over HTTP back as hints."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import logging
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from app.jobs import Hint, TorporError
+
+if TYPE_CHECKING:
+    from google.pubsub_v1 import PublisherAsyncClient
+
+logger = logging.getLogger(__name__)
+
+PUBLISH_SECONDS = 5.0
+"""How long a publish may take: whoever waits for it has better things to do, and the sweep finds the job."""
+MESSAGES_AT_ONCE = 1000
+"""Most messages that one request takes (https://cloud.google.com/pubsub/quotas)."""
+
+
+class MalformedPush(TorporError):
+    """A request body that is not what Pub/Sub pushes, or a message that is no hint."""
+
+    code = "MALFORMED_PUSH"
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"this is no pushed wake-up: {why}; check who publishes to the topic")
+
+
+def message_of(hint: Hint) -> bytes:
+    """A hint as the data of a message."""
+    said: dict[str, Any] = {"job_id": hint.job_id, "more": hint.more or None}
+    if hint.trace:
+        said["trace"] = hint.trace
+    return json.dumps({name: value for name, value in said.items() if value is not None}).encode()
+
+
+def hint_of(body: object) -> Hint:
+    """The hint in the body of a push request (https://cloud.google.com/pubsub/docs/push).
+
+    Args:
+        body: the request's JSON.
+
+    Raises:
+        MalformedPush: it is nothing that `message_of` made.
+    """
+    message = body.get("message") if isinstance(body, dict) else None
+    if not isinstance(message, dict):
+        raise MalformedPush("there is no message in it")
+    data = message.get("data", "")
+    try:
+        said = json.loads(base64.b64decode(data, validate=True) or b"{}")
+    except (binascii.Error, ValueError, TypeError, RecursionError) as error:
+        raise MalformedPush("its data is not JSON in base64") from error
+    job_id = said.get("job_id") if isinstance(said, dict) else 0
+    if job_id is not None and not isinstance(job_id, str):
+        raise MalformedPush("its data names no job")
+    trace = said.get("trace")
+    kept = {name: text for name, text in trace.items() if isinstance(text, str)} if isinstance(trace, dict) else {}
+    return Hint(job_id, more=bool(said.get("more")), trace=kept)
+
+
+class PubSubWaker:
+    """Publishes hints to a topic. Belongs to one event loop.
+
+    Honours PUBSUB_EMULATOR_HOST, as Google's own clients do.
+
+    Args:
+        topic: `projects/PROJECT/topics/TOPIC`.
+    """
+
+    def __init__(self, topic: str) -> None:
+        self._topic = topic
+        self._client: PublisherAsyncClient | None = None
+        self._troubled = False
+
+    async def wake(self, hints: Sequence[Hint]) -> None:
+        """Publish in as few requests as possible. What fails is logged once, until it works again."""
+        due = [hint for hint in hints if hint.at is None or hint.at <= datetime.now(UTC)]
+        for first in range(0, len(due), MESSAGES_AT_ONCE):
+            page = due[first : first + MESSAGES_AT_ONCE]
+            try:
+                await self._publish([message_of(hint) for hint in page])
+            except Exception as error:  # noqa: BLE001 - whatever a client library raises: a hint is not worth a job
+                if not self._troubled:
+                    logger.warning(
+                        "workers were not woken through %s: %s; the sweep finds the jobs", self._topic, error
+                    )
+                self._troubled = True
+                return
+            self._troubled = False
+
+    async def _publish(self, data: list[bytes]) -> None:
+        from google.pubsub_v1 import PublishRequest, PubsubMessage
+
+        if self._client is None:
+            self._client = _client()
+        request = PublishRequest(topic=self._topic, messages=[PubsubMessage(data=each) for each in data])
+        await self._client.publish(request, timeout=PUBLISH_SECONDS, retry=None)
+
+    async def close(self) -> None:
+        """Close the connection."""
+        if self._client is not None:
+            client, self._client = self._client, None
+            await client.transport.close()  # type: ignore[no-untyped-call]  # the library's own lack
+
+
+def _client() -> PublisherAsyncClient:
+    from google.pubsub_v1 import PublisherAsyncClient
+
+    emulator = os.environ.get("PUBSUB_EMULATOR_HOST")
+    if not emulator:
+        return PublisherAsyncClient()
+    import grpc.aio
+    from google.pubsub_v1.services.publisher.transports import PublisherGrpcAsyncIOTransport
+
+    return PublisherAsyncClient(transport=PublisherGrpcAsyncIOTransport(channel=grpc.aio.insecure_channel(emulator)))

@@ -1,0 +1,81 @@
+"""Wake-ups: hints that there is work. They may be lost, late or doubled, and nothing depends on them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from app.jobs.models import Job, JobStatus
+
+JOBS_A_HINT = 20
+"""When many jobs became ready together, one worker is woken for so many of them; it wakes more if it cannot cope."""
+HINTS_AT_ONCE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """There may be work for a worker that sleeps."""
+
+    job_id: str | None = None
+    """The job that was made ready, if it is one."""
+    more: bool = False
+    """Whether more jobs than this one may be ready."""
+    at: datetime | None = None
+    """From when on it may be claimed; None for now."""
+    trace: dict[str, str] = field(default_factory=dict)
+    """The trace that the job belongs to, as HTTP headers carry it."""
+
+
+class Waker(Protocol):
+    """Tells sleeping workers. What cannot be told is not an error of the caller: the sweep finds the job."""
+
+    async def wake(self, hints: Sequence[Hint]) -> None:
+        """Tell, if it can be told; never raises for what a broker does."""
+
+    async def close(self) -> None:
+        """Let go of connections."""
+
+
+class NoWaker:
+    """Tells nobody: workers look for themselves, or the sweep does."""
+
+    async def wake(self, hints: Sequence[Hint]) -> None:
+        """Nothing."""
+
+    async def close(self) -> None:
+        """Nothing to let go of."""
+
+
+def hints_for(jobs: Sequence[Job]) -> list[Hint]:
+    """The hints that some jobs are worth that have just become claimable, or will: one for each delayed one, one for
+    a single ready one, and one for every twenty of many."""
+    ready = [job for job in jobs if job.ready_at is not None]
+    hints = [Hint(job.id, at=job.wake_at) for job in jobs if job.wake_at is not None]
+    if len(ready) == 1:
+        hints.append(Hint(ready[0].id))
+    elif ready:
+        hints += [Hint(more=True)] * min(HINTS_AT_ONCE, math.ceil(len(ready) / JOBS_A_HINT))
+    return hints
+
+
+class WakeUps:
+    """Gathers the jobs that become claimable, and tells about them together once their commits are through."""
+
+    def __init__(self, waker: Waker) -> None:
+        self._waker = waker
+        self._is_heard = not isinstance(waker, NoWaker)
+        self._jobs: list[Job] = []
+
+    def note(self, job: Job) -> None:
+        """Remember a job as it is stored now; only one that waits to be claimed is worth a hint."""
+        if self._is_heard and job.status is JobStatus.QUEUED and job.parked_on is None:
+            self._jobs.append(job)
+
+    async def send(self) -> None:
+        """Tell about all that was noted since."""
+        if self._jobs:
+            jobs, self._jobs = self._jobs, []
+            await self._waker.wake(hints_for(jobs))

@@ -1,0 +1,1 @@
+"""The engine over HTTP: what wakes workers, and what people and programs ask."""

@@ -1,0 +1,170 @@
+"""Who may call which route. Off only on a loopback server, and then it says so."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from ipaddress import ip_address
+from typing import Protocol
+
+from flask import Flask, Request, request
+
+from app.cloud.oidc import Caller, TokenVerifier, Unauthenticated
+from app.jobs import BadInput, TorporError
+
+logger = logging.getLogger(__name__)
+
+OPEN_ROUTES = frozenset({"/healthz", "/readyz"})
+"""The platform asks these without a token."""
+FAILURES = 20
+"""So many calls without a valid token are looked at from one address in each window; then it is told to wait."""
+WINDOW_SECONDS = 60.0
+ADDRESSES = 10_000
+"""Addresses that are remembered at most: the longest quiet are forgotten."""
+
+
+class Forbidden(TorporError):
+    """Somebody known who may not do this."""
+
+    code = "FORBIDDEN"
+
+    def __init__(self, email: str, route: str) -> None:
+        super().__init__(f"{email} may not call {route}; name the route for it in TORPOR_OIDC_CALLERS")
+
+
+class TooManyFailures(TorporError):
+    """An address that has sent too many invalid tokens."""
+
+    code = "TOO_MANY_FAILURES"
+
+    def __init__(self) -> None:
+        super().__init__("too many calls without a valid token; try again in a minute")
+
+
+class Guard(Protocol):
+    """Tells who calls and whether they may."""
+
+    def check(self, call: Request) -> Caller | None:
+        """Who calls; None where nobody is asked.
+
+        Raises:
+            Unauthenticated, Forbidden: the call is refused.
+        """
+
+
+class OpenGuard:
+    """Lets everybody in. For a server that only this machine can reach."""
+
+    def check(self, call: Request) -> Caller | None:
+        """Nobody is asked."""
+        return None
+
+
+class CallerGuard:
+    """Lets service accounts in, each to its own routes.
+
+    Args:
+        verifier: checks tokens.
+        callers: routes by e-mail address.
+    """
+
+    def __init__(self, verifier: TokenVerifier, callers: Mapping[str, frozenset[str]]) -> None:
+        self._verifier = verifier
+        self._callers = callers
+
+    def check(self, call: Request) -> Caller | None:
+        """See `Guard.check`."""
+        kind, _, token = call.headers.get("Authorization", "").partition(" ")
+        if kind.lower() != "bearer":
+            raise Unauthenticated("there is no token")
+        caller = self._verifier.caller(token.strip())
+        if call.path not in self._callers.get(caller.email, frozenset()):
+            raise Forbidden(caller.email, call.path)
+        return caller
+
+
+class FailureLimit:
+    """Counts refused calls by address, so that guessing and flooding cost the caller more than the server."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._failures: OrderedDict[str, tuple[float, int]] = OrderedDict()
+
+    def check(self, address: str) -> None:
+        """Refuse an address that has failed too often.
+
+        Raises:
+            TooManyFailures: it has to wait.
+        """
+        with self._lock:
+            began, failures = self._failures.get(address, (0.0, 0))
+            if failures >= FAILURES and self._monotonic() < began + WINDOW_SECONDS:
+                raise TooManyFailures
+
+    def failed(self, address: str) -> None:
+        """Count one more."""
+        with self._lock:
+            now = self._monotonic()
+            began, failures = self._failures.pop(address, (now, 0))
+            if now >= began + WINDOW_SECONDS:
+                began, failures = now, 0
+            self._failures[address] = (began, failures + 1)
+            while len(self._failures) > ADDRESSES:
+                self._failures.popitem(last=False)
+
+
+def protect(app: Flask, guard: Guard, limit: FailureLimit | None = None) -> None:
+    """Let every route of an application ask the guard first, but for the platform's own."""
+    failures = limit or FailureLimit()
+
+    @app.before_request
+    def check() -> None:
+        if request.path in OPEN_ROUTES:
+            return
+        address = request.remote_addr or "unknown"
+        failures.check(address)
+        try:
+            guard.check(request)
+        except (Unauthenticated, Forbidden) as refused:
+            failures.failed(address)
+            logger.warning("%s from %s was refused: %s", request.path, address, refused)
+            raise
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a server that listens there."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def guard_of(host: str, audience: str | None, callers: Mapping[str, frozenset[str]]) -> Guard:
+    """The guard of a worker's server.
+
+    Args:
+        host: where it listens.
+        audience: what tokens must be made out to: the service's URL; None for no authentication.
+        callers: routes by the service accounts that may call them.
+
+    Raises:
+        BadInput: there would be no authentication on a server that others can reach.
+    """
+    if audience is not None:
+        if not callers:
+            raise BadInput("oidc_callers", "nobody may call anything", "name service accounts and their routes")
+        return CallerGuard(TokenVerifier(audience), callers)
+    if not is_loopback(host):
+        raise BadInput(
+            "oidc_audience",
+            f"is not set, and {host} can be reached from elsewhere",
+            "set TORPOR_OIDC_AUDIENCE and TORPOR_OIDC_CALLERS, or listen on 127.0.0.1",
+        )
+    logger.warning("authentication is off: this server listens on %s and takes every call", host)
+    return OpenGuard()

@@ -1,0 +1,205 @@
+"""One serving process's share of the work: so many slots, jobs only inside of requests, one way to stop.
+
+Lives on one event loop; request threads wait for it. A request that finds no free slot is answered at once: what it
+was about is found by whoever has one, or by the next sweep.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from app.jobs import AsyncJobManager, Hint, JobNotFound, Watchdog, Worker, WorkReport
+
+logger = logging.getLogger(__name__)
+
+DRAIN_SECONDS = 45.0
+"""How long a sweep works itself at most: the next one comes a minute later."""
+HINTS_AT_ONCE = 100
+"""Most workers that one sweep wakes; those that were woken wake more."""
+REACH_SECONDS = 5.0
+"""How long the store counts as reachable after an answer."""
+
+
+class Outcome(StrEnum):
+    """What became of a wake-up."""
+
+    DONE = "done"
+    """The job that it named ran, or jobs were drained."""
+    NOTHING = "nothing"
+    """There was nothing to do: the job is leased, parked, delayed or ended, or nothing was due."""
+    UNKNOWN = "unknown"
+    """There is no such job."""
+    FULL = "full"
+    """Every slot is taken."""
+    BUSY = "busy"
+    """Another request of this process is draining already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a request is told."""
+
+    outcome: Outcome
+    done: dict[str, Any] = field(default_factory=dict)
+
+
+class ShuttingDown(Exception):
+    """This process takes no work any more."""
+
+
+class Instance:
+    """Runs jobs inside of requests.
+
+    Args:
+        manager: the engine, without an embedded worker.
+        slots: how many handlers run at once in this process.
+        work_seconds: how long the work of one request may take.
+    """
+
+    def __init__(self, manager: AsyncJobManager, *, slots: int, work_seconds: float) -> None:
+        self._manager = manager
+        self._waker = manager.runtime.waker
+        self._watchdog = Watchdog(manager.runtime)
+        self._slots = slots
+        self._work_seconds = work_seconds
+        self._taken = 0
+        self._draining = False
+        self._stopping = False
+        self._reached_at = float("-inf")
+        self._workers: set[Worker] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it takes work: not stopping, and with at least one slot that has not leaked."""
+        leaked = sum(worker.executor.leaked for worker in self._workers)
+        return not self._stopping and leaked < self._slots
+
+    @property
+    def free_slots(self) -> int:
+        """How many handlers could start now."""
+        return self._slots - self._taken
+
+    async def push(self, hint: Hint) -> Answer:
+        """Do what a wake-up hints at: the job that it names, then more if it says that there is more.
+
+        Raises:
+            ShuttingDown: this process ends; somebody else has to.
+            StoreError: the store cannot be reached.
+        """
+        if hint.job_id is None:
+            return await self.drain(self._work_seconds)
+        if self.free_slots < 1:
+            self._check_running()
+            return Answer(Outcome.FULL)
+        try:
+            report = await self._work(1, job_id=hint.job_id, max_jobs=None if hint.more else 1, drain=hint.more)
+        except JobNotFound:
+            return Answer(Outcome.UNKNOWN)
+        return Answer(Outcome.DONE if report.claimed else Outcome.NOTHING, _told(report))
+
+    async def drain(self, seconds: float = DRAIN_SECONDS) -> Answer:
+        """Work with every free slot until nothing is due, or the time is up; then the next instance is woken.
+
+        Raises:
+            ShuttingDown, StoreError: as for `push`.
+        """
+        self._check_running()
+        if self._draining:
+            return Answer(Outcome.BUSY)
+        if self.free_slots < 1:
+            return Answer(Outcome.FULL)
+        self._draining = True
+        try:
+            began = asyncio.get_running_loop().time()
+            budget = min(seconds, self._work_seconds)
+            report = await self._work(self.free_slots, drain=True, max_seconds=budget)
+        finally:
+            self._draining = False
+        if asyncio.get_running_loop().time() - began >= budget and not self._stopping:
+            await self._waker.wake([Hint(more=True)])
+        return Answer(Outcome.DONE if report.claimed else Outcome.NOTHING, _told(report))
+
+    async def sweep(self) -> Answer:
+        """The scheduled drain: wake as many others as there is work for, then drain for a while.
+
+        Raises:
+            ShuttingDown, StoreError: as for `push`.
+        """
+        self._check_running()
+        due = await self._manager.count_due_jobs()
+        others = min(HINTS_AT_ONCE, math.ceil(due / self._slots) - 1)
+        if others > 0:
+            await self._waker.wake([Hint(more=True)] * others)
+        answer = await self.drain(DRAIN_SECONDS)
+        return Answer(answer.outcome, {**answer.done, "due": due, "woken": max(0, others)})
+
+    async def watch_over(self) -> dict[str, Any]:
+        """One round of the watchdog.
+
+        Raises:
+            ShuttingDown, StoreError: as for `push`.
+        """
+        self._check_running()
+        return (await self._watchdog.run()).as_dict()
+
+    async def tick(self) -> dict[str, Any]:
+        """Create the jobs of the schedules' next slots.
+
+        Raises:
+            ShuttingDown, StoreError: as for `push`.
+        """
+        self._check_running()
+        return (await self._manager.tick()).as_dict()
+
+    async def reach_store(self) -> None:
+        """Ask the store for something small, at most every few seconds.
+
+        Raises:
+            StoreError: it cannot be reached.
+        """
+        now = asyncio.get_running_loop().time()
+        if now >= self._reached_at + REACH_SECONDS:
+            await self._manager.runtime.store.get("jobs", ["readiness"])
+            self._reached_at = now
+
+    def begin_stop(self) -> None:
+        """Take no more work, and give every lease back; the requests that they belong to end with it."""
+        self._stopping = True
+        for worker in tuple(self._workers):
+            worker.stop()
+
+    async def close(self) -> None:
+        """The same, and wait for it; then close the store."""
+        self.begin_stop()
+        await self._idle.wait()
+        await self._manager.close()
+
+    def _check_running(self) -> None:
+        if self._stopping:
+            raise ShuttingDown
+
+    async def _work(self, slots: int, *, max_seconds: float | None = None, **how: Any) -> WorkReport:
+        self._check_running()
+        worker = Worker(self._manager.runtime, concurrency=slots)
+        self._taken += slots
+        self._workers.add(worker)
+        self._idle.clear()
+        try:
+            return await worker.run(max_seconds=max_seconds or self._work_seconds, **how)
+        finally:
+            # A handler that would not stop keeps its slot until it does.
+            self._taken -= slots
+            self._workers.discard(worker)
+            if not self._workers:
+                self._idle.set()
+
+
+def _told(report: WorkReport) -> dict[str, Any]:
+    return {"claimed": report.claimed, "completed": report.completed, "failed": report.failed, "lost": report.lost}

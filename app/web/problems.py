@@ -1,0 +1,78 @@
+"""Errors as RFC 9457 problem documents: what was wrong, never where in the code."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+from flask import Flask, Response
+from werkzeug.exceptions import HTTPException
+
+from app.jobs import StoreError, TorporError
+
+logger = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+STATUS_OF: dict[str, int] = {
+    "BAD_INPUT": 422,
+    "PAYLOAD_INVALID": 422,
+    "UNKNOWN_JOB_TYPE": 422,
+    "TOO_LARGE": 413,
+    "JOB_NOT_FOUND": 404,
+    "ILLEGAL_TRANSITION": 409,
+    "IDEMPOTENCY_CONFLICT": 409,
+    "NO_HANDLER": 409,
+    "UNAUTHENTICATED": 401,
+    "FORBIDDEN": 403,
+    "TOO_MANY_FAILURES": 429,
+    "MALFORMED_PUSH": 400,
+    "KEYS_UNAVAILABLE": 503,
+    "WAIT_TIMEOUT": 504,
+}
+"""The HTTP status of each error code; one that is not here is the caller's doing, 400."""
+
+
+def problem(status: int, code: str, detail: str, **more: Any) -> Response:
+    """A problem document.
+
+    Args:
+        status: the HTTP status.
+        code: the error's code, for programs.
+        detail: what was wrong and what to do, for people.
+        more: further members.
+    """
+    said = {"type": "about:blank", "title": code.replace("_", " ").capitalize(), "status": status, "code": code}
+    return Response(json.dumps({**said, "detail": detail, **more}), status=status, content_type=MEDIA_TYPE)
+
+
+def answer_problems(app: Flask) -> None:
+    """Let an application answer every error as a problem document."""
+
+    @app.errorhandler(TorporError)
+    def refused(error: TorporError) -> Response:
+        answer = problem(STATUS_OF.get(error.code, 400), error.code, str(error))
+        if error.code == "UNAUTHENTICATED":
+            answer.headers["WWW-Authenticate"] = "Bearer"
+        return answer
+
+    @app.errorhandler(StoreError)
+    def unavailable(error: StoreError) -> Response:
+        logger.warning("the store could not be used: %s", error)
+        answer = problem(503, "STORE_UNAVAILABLE", "the store cannot be used now; try again")
+        answer.headers["Retry-After"] = "5"
+        return answer
+
+    @app.errorhandler(HTTPException)
+    def http(error: HTTPException) -> Response:
+        name = (error.name or "error").upper().replace(" ", "_")
+        answer = problem(error.code or 500, name, error.description or name)
+        for header, value in error.get_headers():
+            if header.lower() in ("allow", "retry-after"):
+                answer.headers[header] = value
+        return answer
+
+    @app.errorhandler(Exception)
+    def unforeseen(error: Exception) -> Response:
+        logger.error("a request failed", exc_info=error)
+        return problem(500, "INTERNAL", "something went wrong here; the log says what")

@@ -1,0 +1,95 @@
+"""The worker's routes. What each answers in each case is a contract with Pub/Sub and Cloud Scheduler.
+
+Pub/Sub delivers a message again unless the answer is a success, and each failure slows the whole subscription down.
+So whatever needs no second delivery is a success: done, nothing to do, full, unknown, malformed. Only a caller who may
+not call, a store that cannot be reached, and a process that ends are failures.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from flask import Flask, Response, jsonify, request
+from werkzeug.exceptions import HTTPException
+
+from app.cloud.pubsub import MalformedPush, hint_of
+from app.web.auth import Guard, protect
+from app.web.headers import harden
+from app.web.instance import Answer, Instance, ShuttingDown
+from app.web.problems import answer_problems, problem
+from app.web.service import Service
+
+logger = logging.getLogger(__name__)
+
+BODY_BYTES = 1024 * 1024
+"""A pushed hint has a few hundred bytes."""
+
+
+def worker_app(service: Service, guard: Guard, *, routes: frozenset[str]) -> Flask:
+    """The application of a worker service.
+
+    Args:
+        service: what does the work.
+        guard: who may call.
+        routes: which of the routes it has: a service has only those that its callers need.
+    """
+    app = Flask("torpor.worker")
+    harden(app, body_bytes=BODY_BYTES)
+    protect(app, guard)
+    answer_problems(app)
+
+    @app.errorhandler(ShuttingDown)
+    def ending(error: ShuttingDown) -> Response:
+        answer = problem(503, "SHUTTING_DOWN", "this process ends; another one takes over")
+        answer.headers["Retry-After"] = "1"
+        return answer
+
+    def route(path: str, handler: Callable[[], Response]) -> None:
+        if path in routes:
+            app.add_url_rule(path, path, handler, methods=["POST"])
+
+    def push() -> Response:
+        try:
+            hint = hint_of(request.get_json(force=True))
+        except (MalformedPush, HTTPException) as error:
+            logger.error("a pushed message was dropped: %s", error)  # noqa: TRY400 - no fault of this code
+            return jsonify(outcome="malformed")
+        return _told(service.wait_for(lambda instance: instance.push(hint)))
+
+    def drain() -> Response:
+        return _told(service.wait_for(Instance.sweep))
+
+    def tick() -> Response:
+        return jsonify(outcome="done", **service.wait_for(Instance.tick))
+
+    def watchdog() -> Response:
+        return jsonify(outcome="done", **service.wait_for(Instance.watch_over))
+
+    route("/pubsub/push", push)
+    route("/tasks/drain", drain)
+    route("/tasks/tick", tick)
+    route("/tasks/watchdog", watchdog)
+
+    @app.get("/healthz")
+    def alive() -> Response:
+        return jsonify(status="alive")
+
+    @app.get("/readyz")
+    def ready() -> Response:
+        is_ready, free = service.wait_for(_readiness)
+        if not is_ready:
+            return problem(503, "NOT_READY", "this process ends, or every slot is held by a handler that will not stop")
+        return jsonify(status="ready", free_slots=free)
+
+    app.extensions["torpor"] = service
+    return app
+
+
+async def _readiness(instance: Instance) -> tuple[bool, int]:
+    await instance.reach_store()
+    return instance.is_ready, instance.free_slots
+
+
+def _told(answer: Answer) -> Response:
+    return jsonify(outcome=answer.outcome, **answer.done)

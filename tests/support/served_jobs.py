@@ -1,0 +1,42 @@
+"""Task module of the servers that tests start: named in TORPOR_TASK_PACKAGES."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+from app.jobs import BlockingJobContext, JobContext, job
+
+
+def _note(what: str, job_id: str) -> None:
+    """A line in the file that TORPOR_TEST_EFFECTS names, whole, whatever happens to the process afterwards."""
+    if path := os.environ.get("TORPOR_TEST_EFFECTS"):
+        with Path(path).open("ab", buffering=0) as file:
+            file.write(f"{what} {job_id} {os.getpid()}\n".encode())
+
+
+@job("served_quick")
+async def served_quick(ctx: JobContext, n: int = 0) -> int:
+    """Ends at once."""
+    _note("quick", ctx.job_id)
+    return n
+
+
+@job("served_long")
+async def served_long(ctx: JobContext, seconds: float = 30.0) -> None:
+    """Goes on for a while, where it can be cut off."""
+    _note("began", ctx.job_id)
+    await asyncio.sleep(seconds)
+    _note("ended", ctx.job_id)
+
+
+@job("served_thread")
+def served_thread(ctx: BlockingJobContext) -> None:
+    """Ends when it is told that the worker stops."""
+    import time
+
+    _note("began", ctx.job_id)
+    while not ctx.is_stopping and not ctx.is_cancelled:
+        time.sleep(0.02)
+    ctx.save_checkpoint({"told": True})

@@ -1,0 +1,47 @@
+"""gunicorn's configuration: one process, whose threads are the slots and a few more for the platform's questions."""
+
+import signal
+from types import FrameType
+from typing import Any
+
+from app.bootstrap import server_settings
+
+SPARE_THREADS = 8
+"""So that a full instance still answers at once: that it is full, and that it is alive."""
+
+_settings = server_settings()
+bind = f"{_settings.host}:{_settings.port}"
+workers = 1
+worker_class = "gthread"
+threads = _settings.concurrency + SPARE_THREADS
+timeout = 0
+graceful_timeout = 10
+keepalive = 5
+preload_app = False
+accesslog = None
+errorlog = "-"
+control_socket_disable = True
+# Headers are read before any of our code runs, so their size is limited here; bodies are limited by the application.
+limit_request_line = 4094
+limit_request_fields = 50
+limit_request_field_size = 16_384
+# A read-only root file system has nowhere else to write.
+worker_tmp_dir = "/dev/shm"  # noqa: S108 - a file in memory, made by gunicorn with a name of its own
+
+
+def post_worker_init(worker: Any) -> None:
+    """On SIGTERM give the leases back first: requests in flight are waiting for that."""
+    service = worker.wsgi.extensions["torpor"]
+    before = signal.getsignal(signal.SIGTERM)
+
+    def ending(number: int, frame: FrameType | None) -> None:
+        service.begin_stop()
+        if callable(before):
+            before(number, frame)
+
+    signal.signal(signal.SIGTERM, ending)
+
+
+def worker_exit(server: Any, worker: Any) -> None:
+    """Close the store, so that its connections end in order."""
+    worker.wsgi.extensions["torpor"].close()
