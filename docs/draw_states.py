@@ -14,19 +14,25 @@ from typing import Any, TypeAlias, get_args
 
 from app.jobs.events import (
     Abandon,
+    AddDependency,
+    Arrive,
     AskReview,
     BeWatched,
     Claim,
     Complete,
     Decide,
+    DependencyFailed,
+    DependencyMet,
     Event,
     Fail,
     Park,
+    RemoveDependency,
     Renew,
     RequestCancel,
     RequestPause,
     Retry,
     Stop,
+    Suspend,
 )
 from app.jobs.models import Job, JobError, JobResult, JobStatus, Outcome
 from app.jobs.transitions import TRANSITIONS
@@ -42,12 +48,18 @@ ARGUMENTS: Mapping[type[Event], Callable[[], Event]] = {
     Complete: lambda: Complete(JobResult(success=True)),
     Fail: lambda: Fail(_ERROR, JobResult(success=False)),
     Retry: lambda: Retry(_ERROR, NOW),
+    Suspend: lambda: Suspend(NOW),
+    Arrive: lambda: Arrive("event:name"),
     Park: lambda: Park("limit"),
     RequestCancel: lambda: RequestCancel("control", "reason"),
     Stop: lambda: Stop("reason"),
     RequestPause: lambda: RequestPause("control", "reason"),
     BeWatched: lambda: BeWatched(NOW),
     AskReview: lambda: AskReview("reason", None),
+    AddDependency: lambda: AddDependency(("another",), ("another",)),
+    RemoveDependency: lambda: RemoveDependency("other", "other"),
+    DependencyMet: lambda: DependencyMet(frozenset({"other"})),
+    DependencyFailed: lambda: DependencyFailed("other", "failed", frozenset({"other"})),
     Decide: lambda: Decide("approve", "somebody", ""),
 }
 """How the events are made that need arguments."""
@@ -69,8 +81,13 @@ CASES: Mapping[str, Case] = {
     "it must not run twice": _given(idempotent=False),
     "too many leases were lost": _given(lease_losses=3, max_lease_losses=3),
     "abandoned after its timeout, with no retry left": _given(outcome=Outcome.RETRIED, retries_used=3, max_retries=3),
-    "it had to begin by now": _given(start_before=NOW - timedelta(seconds=1)),
+    "it had to begin, or be decided about, by now": _given(start_before=NOW - timedelta(seconds=1)),
     "rejected": _rejected,
+    "it was started and waits for that one alone": _given(unmet=("other",), waiting_since=NOW, auto_start=True),
+    "it is to run all the same": _given(
+        unmet=("other",), waiting_since=NOW, auto_start=True, on_dependency_failure="run"
+    ),
+    "it is to be held then": _given(unmet=("other",), waiting_since=NOW, on_dependency_failure="hold"),
 }
 """Circumstances that may change where a rule leads, in the words of the page."""
 

@@ -97,6 +97,35 @@ class Slice:
 
     verb: ClassVar[str] = "slice"
     wake_at: datetime | None = None
+    is_idle: bool = False
+    """Whether time was up before anything new was recorded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Suspend:
+    """The handler waits, and nobody holds the job meanwhile: until a time, or for something to come. Not counted."""
+
+    verb: ClassVar[str] = "suspend"
+    until: datetime | None
+    """When it goes on in any case; None only if it waits for something."""
+    waiting_for: str | None = None
+    look_at: datetime | None = None
+    """When it goes on to look for itself, if by then nobody has said whether what it waits for came meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class WaitOn:
+    """What the suspended job waits for had not come when it was suspended: whoever brings it tells."""
+
+    verb: ClassVar[str] = "wait on"
+
+
+@dataclass(frozen=True, slots=True)
+class Arrive:
+    """What the suspended job may wait for is there."""
+
+    verb: ClassVar[str] = "be told of an arrival"
+    what: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +213,10 @@ class AskReview:
     reason: str
     request: Json
     error: JobError | None = None
+    step: str | None = None
+    """The name of the step that asks, if it is one."""
+    expires_at: datetime | None = None
+    """When the job is cancelled if nobody has decided."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +228,15 @@ class Decide:
     by: str
     comment: str
     payload: dict[str, Any] | None = None
+    data: Json = None
+    """What the handler is told besides, such as a choice."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExpireReview:
+    """Nobody decided in time."""
+
+    verb: ClassVar[str] = "expire for want of a decision"
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +247,43 @@ class Requeue:
     keep_checkpoint: bool = True
     given: Mapping[str, Json] = field(default_factory=dict)
     """Fields that it has from now on: payload, settings, checkpoint or max_duration_seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class AddDependency:
+    """The job depends on others, or on further ones; `keys` is what stands in `unmet` for those not COMPLETED yet."""
+
+    verb: ClassVar[str] = "depend on another job"
+    parent_ids: tuple[str, ...]
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveDependency:
+    """The job need not wait for another one any more; `key` is what stands for that one in `unmet`."""
+
+    verb: ClassVar[str] = "be freed of a dependency"
+    parent_id: str
+    key: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DependencyMet:
+    """What these keys of `unmet` stand for is COMPLETED. Keys that are not there any more change nothing."""
+
+    verb: ClassVar[str] = "have a dependency met"
+    keys: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class DependencyFailed:
+    """A job that this one depends on has ended without being COMPLETED: `on_dependency_failure` says what follows."""
+
+    verb: ClassVar[str] = "have a dependency fail"
+    parent_id: str
+    how: str
+    keys: frozenset[str]
+    """What in `unmet` stands for it, and for nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +304,9 @@ Event: TypeAlias = (
     | Retry
     | Release
     | Slice
+    | Suspend
+    | WaitOn
+    | Arrive
     | Park
     | Unpark
     | LoseLease
@@ -237,6 +319,11 @@ Event: TypeAlias = (
     | Resume
     | AskReview
     | Decide
+    | ExpireReview
     | Requeue
+    | AddDependency
+    | RemoveDependency
+    | DependencyMet
+    | DependencyFailed
     | FinishRelease
 )

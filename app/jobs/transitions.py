@@ -13,13 +13,18 @@ from typing import Any, TypeAlias
 from app.jobs.errors import IllegalTransition, LeaseExpired
 from app.jobs.events import (
     Abandon,
+    AddDependency,
+    Arrive,
     AskReview,
     BeWatched,
     Claim,
     Complete,
     Decide,
+    DependencyFailed,
+    DependencyMet,
     Event,
     Expire,
+    ExpireReview,
     Fail,
     FinishRelease,
     Hold,
@@ -27,6 +32,7 @@ from app.jobs.events import (
     Park,
     Promote,
     Release,
+    RemoveDependency,
     Renew,
     RequestCancel,
     RequestPause,
@@ -36,7 +42,9 @@ from app.jobs.events import (
     Slice,
     Start,
     Stop,
+    Suspend,
     Unpark,
+    WaitOn,
 )
 from app.jobs.models import Job, JobError, JobResult, JobStatus, Outcome, changed
 
@@ -46,6 +54,8 @@ Rule: TypeAlias = Callable[[Job, Any, datetime], Job]
 
 RECOVERIES_KEPT = 20
 """How many entries of `metadata["recovery_history"]` are kept: the newest."""
+REVIEWS_KEPT = 100
+"""How many earlier requests for review are kept with a job, each with its decision: the newest."""
 _NO_LEASE: Mapping[str, Any] = {
     "worker_id": None,
     "lease_token": None,
@@ -58,7 +68,8 @@ _NO_CONTROL: Mapping[str, Any] = {
     "control_reason": None,
     "control_at": None,
 }
-_NOT_QUEUED: Mapping[str, Any] = {"ready_at": None, "wake_at": None, "parked_on": None}
+_NOTHING_UNMET: Mapping[str, Any] = {"unmet": (), "waiting_since": None}
+_NOT_QUEUED: Mapping[str, Any] = {"ready_at": None, "wake_at": None, "parked_on": None, "waiting_for": None}
 
 
 def _moved(job: Job, now: datetime, status: JobStatus, **changes: Any) -> Job:
@@ -74,7 +85,8 @@ def _queued(job: Job, now: datetime, at: datetime | None, **changes: Any) -> Job
 
 def _ended(job: Job, now: datetime, status: JobStatus, **changes: Any) -> Job:
     release = "pending" if job.has_dependents else None
-    return _moved(job, now, status, finished_at=now, release=release, **_NO_LEASE, **_NO_CONTROL, **changes)
+    changes = {**_NO_LEASE, **_NO_CONTROL, **_NOTHING_UNMET, **changes}
+    return _moved(job, now, status, finished_at=now, release=release, **changes)
 
 
 def _lease_ended(job: Job, now: datetime) -> dict[str, Any]:
@@ -108,13 +120,17 @@ def _cancelled(job: Job, now: datetime, code: str, reason: str) -> Job:
 
 
 def _start(job: Job, event: Start, now: datetime) -> Job:
-    return _queued(job, now, event.wake_at)
+    if job.unmet:
+        if job.auto_start and event.wake_at is None:
+            return job
+        return _moved(job, now, JobStatus.PENDING, auto_start=True, start_at=event.wake_at, error=None)
+    return _queued(job, now, event.wake_at, error=None)
 
 
 def _promote(job: Job, event: Promote, now: datetime) -> Job:
     if job.wake_at is None or job.wake_at > now:
         return job
-    return changed(job, {"ready_at": job.wake_at, "wake_at": None, "updated_at": now})
+    return changed(job, {"ready_at": job.wake_at, "wake_at": None, "waiting_for": None, "updated_at": now})
 
 
 def _claim(job: Job, event: Claim, now: datetime) -> Job:
@@ -193,7 +209,28 @@ def _release(job: Job, event: Release, now: datetime) -> Job:
 
 
 def _slice(job: Job, event: Slice, now: datetime) -> Job:
-    return _given_back(job, now, event.wake_at, outcome=Outcome.SLICED, slices=job.slices + 1)
+    idle = job.idle_slices + 1 if event.is_idle else 0
+    return _given_back(job, now, event.wake_at, outcome=Outcome.SLICED, slices=job.slices + 1, idle_slices=idle)
+
+
+def _suspend(job: Job, event: Suspend, now: datetime) -> Job:
+    if event.waiting_for is None or job.control_action is not None:
+        return _given_back(job, now, event.until, outcome=Outcome.SUSPENDED)
+    times = [time for time in (event.until, event.look_at) if time is not None]
+    # While it waits, `queued_at` says when it goes on in any case.
+    waits = {"waiting_for": event.waiting_for, "wake_at": min(times, default=now), "queued_at": event.until}
+    return _moved(job, now, JobStatus.QUEUED, **_lease_ended(job, now), **waits, outcome=Outcome.SUSPENDED)
+
+
+def _wait_on(job: Job, event: WaitOn, now: datetime) -> Job:
+    if job.waiting_for is None:
+        return job
+    parked_on = job.waiting_for if job.queued_at is None else None
+    return changed(job, {"wake_at": job.queued_at, "parked_on": parked_on, "updated_at": now})
+
+
+def _arrive(job: Job, event: Arrive, now: datetime) -> Job:
+    return job if job.waiting_for != event.what else _queued(job, now, None)
 
 
 def _park(job: Job, event: Park, now: datetime) -> Job:
@@ -228,7 +265,7 @@ def _lose_lease(job: Job, event: LoseLease, now: datetime) -> Job:
     if not job.idempotent:
         kept["outcome"] = Outcome.REVIEW if abandoned else Outcome.LEASE_LOST
         request = {"question": "The worker vanished. Did the job's effect happen?", "attempt": job.attempt}
-        review = {"reason": "lease expired", "request": request, "at": now.isoformat()}
+        review = _asked(job, {"reason": "lease expired", "request": request, "at": now.isoformat()})
         kept.update(_lease_ended(job, now), **_NO_CONTROL)
         return _moved(job, now, JobStatus.NEEDS_REVIEW, **kept, error=error, review=review)
     if abandoned is Outcome.RETRIED:
@@ -271,7 +308,8 @@ def _expire(job: Job, event: Expire, now: datetime) -> Job:
 
 def _pause_waiting(job: Job, event: RequestPause, now: datetime) -> Job:
     """`queued_at` stays, so that a resume knows a delay that is not over, and that a held job was not started."""
-    return _moved(job, now, JobStatus.PAUSED, queued_at=now if job.parked_on is not None else job.queued_at)
+    waits = job.parked_on is not None or job.waiting_for is not None
+    return _moved(job, now, JobStatus.PAUSED, queued_at=now if waits else job.queued_at)
 
 
 def _pause_running(job: Job, event: RequestPause, now: datetime) -> Job:
@@ -298,8 +336,10 @@ def _hold(job: Job, event: Hold, now: datetime) -> Job:
 
 
 def _resume(job: Job, event: Resume, now: datetime) -> Job:
-    if job.queued_at is None:
+    if job.unmet:
         return _moved(job, now, JobStatus.PENDING)
+    if job.queued_at is None:
+        return _let_go(job, now)
     return _queued(job, now, job.queued_at)
 
 
@@ -308,10 +348,21 @@ def _resume_running(job: Job, event: Resume, now: datetime) -> Job:
     return changed(job, dict(_NO_CONTROL)) if job.control_action == "pause" else job
 
 
+def _asked(job: Job, review: dict[str, Any]) -> dict[str, Any]:
+    """A request for review, with those before it: together they are the audit trail."""
+    before = job.review if isinstance(job.review, dict) else {}
+    history = [*before.get("history", ()), {name: told for name, told in before.items() if name != "history"}]
+    return {**review, "history": history[-REVIEWS_KEPT:]} if before else review
+
+
 def _ask_review(job: Job, event: AskReview, now: datetime) -> Job:
     if job.control_action == "cancel":
         return _stop(job, Stop(job.control_reason or "cancelled"), now)
     review = {"reason": event.reason, "request": event.request, "at": now.isoformat()}
+    if event.step is not None:
+        review["step"] = event.step
+    if event.expires_at is not None:
+        review["expires_at"] = event.expires_at.isoformat()
     return _moved(
         job,
         now,
@@ -319,7 +370,8 @@ def _ask_review(job: Job, event: AskReview, now: datetime) -> Job:
         **_lease_ended(job, now),
         **_NO_CONTROL,
         outcome=Outcome.REVIEW,
-        review=review,
+        review=_asked(job, review),
+        start_before=event.expires_at,
         error=event.error,
         result=JobResult(success=False, error=event.reason),
     )
@@ -328,12 +380,21 @@ def _ask_review(job: Job, event: AskReview, now: datetime) -> Job:
 def _decide(job: Job, event: Decide, now: datetime) -> Job:
     asked = job.review if isinstance(job.review, dict) else {}
     decided = {"decision": event.decision, "by": event.by, "comment": event.comment, "decided_at": now.isoformat()}
-    review = {**asked, **decided}
+    review = {**asked, **decided} if event.data is None else {**asked, **decided, "data": event.data}
     if event.decision == "reject":
         reason = event.comment or f"rejected by {event.by}"
-        return _cancelled(changed(job, {"review": review}), now, "REJECTED", reason)
+        return _cancelled(changed(job, {"review": review, "start_before": None}), now, "REJECTED", reason)
     payload = job.payload if event.payload is None else event.payload
-    return _queued(job, now, None, review=review, payload=payload, error=None, result=None)
+    return _queued(job, now, None, review=review, payload=payload, error=None, result=None, start_before=None)
+
+
+def _expire_review(job: Job, event: ExpireReview, now: datetime) -> Job:
+    if job.start_before is None or job.start_before > now:
+        return job
+    asked = job.review if isinstance(job.review, dict) else {}
+    review = {**asked, "decision": "expired", "decided_at": now.isoformat()}
+    message = "nobody decided before the request for review expired"
+    return _cancelled(changed(job, {"review": review, "start_before": None}), now, "REVIEW_EXPIRED", message)
 
 
 def _requeue(job: Job, event: Requeue, now: datetime) -> Job:
@@ -346,12 +407,84 @@ def _requeue(job: Job, event: Requeue, now: datetime) -> Job:
         result=None,
         error=None,
         retries_used=0,
+        idle_slices=0,
         lease_losses=0,
         run_seconds=0.0,
         release=None,
         start_before=None,
         **{"checkpoint": job.checkpoint if event.keep_checkpoint else None, **event.given},
     )
+
+
+def _let_go(job: Job, now: datetime) -> Job:
+    """A job for which nothing is unmet any more: it goes on, unless somebody has to start it."""
+    if not job.auto_start:
+        return _moved(job, now, JobStatus.PENDING, **_NOTHING_UNMET)
+    return _queued(job, now, job.start_at, **_NOTHING_UNMET, start_at=None)
+
+
+def _without(job: Job, keys: frozenset[str], now: datetime) -> Job:
+    """The job after some of what was unmet is so no more; the same one if none of it was."""
+    left = tuple(key for key in job.unmet if key not in keys)
+    if len(left) == len(job.unmet):
+        return job
+    if left:
+        return changed(job, {"unmet": left, "updated_at": now, "revision": job.revision + 1})
+    if job.status is JobStatus.PENDING:
+        return _let_go(job, now)
+    return changed(job, {**_NOTHING_UNMET, "updated_at": now, "revision": job.revision + 1})
+
+
+def _add_dependency(job: Job, event: AddDependency, now: datetime) -> Job:
+    """A job that was started already is so again when the dependency is met, and not before its delay is over."""
+    depends_on = tuple(dict.fromkeys((*job.depends_on, *event.parent_ids)))
+    unmet = tuple(dict.fromkeys((*job.unmet, *event.keys)))
+    if len(unmet) == len(job.unmet):
+        if len(depends_on) == len(job.depends_on):
+            return job
+        return changed(job, {"depends_on": depends_on, "updated_at": now, "revision": job.revision + 1})
+    started = job.status is JobStatus.QUEUED or job.queued_at is not None
+    return _moved(
+        job,
+        now,
+        JobStatus.PENDING if job.status is JobStatus.QUEUED else job.status,
+        depends_on=depends_on,
+        unmet=unmet,
+        waiting_since=job.waiting_since or now,
+        auto_start=job.auto_start or started,
+        start_at=job.queued_at if started else job.start_at,
+        queued_at=None,
+    )
+
+
+def _remove_dependency(job: Job, event: RemoveDependency, now: datetime) -> Job:
+    if event.parent_id in job.depends_on:
+        left = tuple(parent_id for parent_id in job.depends_on if parent_id != event.parent_id)
+        job = changed(job, {"depends_on": left, "updated_at": now, "revision": job.revision + 1})
+    return job if event.key is None else _without(job, frozenset({event.key}), now)
+
+
+def _dependency_met(job: Job, event: DependencyMet, now: datetime) -> Job:
+    return _without(job, event.keys, now)
+
+
+def _dependency_failed(job: Job, event: DependencyFailed, now: datetime) -> Job:
+    if job.on_dependency_failure == "run":
+        return _without(job, event.keys, now)
+    reason = f"job {event.parent_id}, which it depends on, ended {event.how}"
+    if job.on_dependency_failure == "cancel":
+        return _cancelled(job, now, "DEPENDENCY_FAILED", reason)
+    held = changed(
+        job,
+        {
+            "auto_start": False,
+            "queued_at": None,
+            "error": JobError(code="DEPENDENCY_FAILED", message=f"{reason}; start it to run it all the same"),
+            "updated_at": now,
+            "revision": job.revision + 1,
+        },
+    )
+    return _without(held, event.keys, now)
 
 
 def _finish_release(job: Job, event: FinishRelease, now: datetime) -> Job:
@@ -372,6 +505,8 @@ TRANSITIONS: Mapping[tuple[JobStatus, type[Event]], Rule] = {
     (_Q, Claim): _claim,
     (_Q, Park): _park,
     (_Q, Unpark): _unpark,
+    (_Q, WaitOn): _wait_on,
+    (_Q, Arrive): _arrive,
     (_Q, RequestCancel): _cancel_waiting,
     (_Q, RequestPause): _pause_waiting,
     (_Q, Expire): _expire,
@@ -382,6 +517,7 @@ TRANSITIONS: Mapping[tuple[JobStatus, type[Event]], Rule] = {
     (_R, Retry): _retry,
     (_R, Release): _release,
     (_R, Slice): _slice,
+    (_R, Suspend): _suspend,
     (_R, Park): _park_running,
     (_R, LoseLease): _lose_lease,
     (_R, RequestCancel): _cancel_running,
@@ -394,10 +530,21 @@ TRANSITIONS: Mapping[tuple[JobStatus, type[Event]], Rule] = {
     (_H, Resume): _resume,
     (_H, RequestCancel): _cancel_waiting,
     (_N, Decide): _decide,
+    (_N, ExpireReview): _expire_review,
     (_N, RequestCancel): _cancel_waiting,
     (_N, Requeue): _requeue,
     (_F, Requeue): _requeue,
     (_X, Requeue): _requeue,
+    (_P, AddDependency): _add_dependency,
+    (_Q, AddDependency): _add_dependency,
+    (_H, AddDependency): _add_dependency,
+    (_P, RemoveDependency): _remove_dependency,
+    (_Q, RemoveDependency): _remove_dependency,
+    (_H, RemoveDependency): _remove_dependency,
+    (_P, DependencyMet): _dependency_met,
+    (_H, DependencyMet): _dependency_met,
+    (_P, DependencyFailed): _dependency_failed,
+    (_H, DependencyFailed): _dependency_failed,
     (_C, FinishRelease): _finish_release,
     (_F, FinishRelease): _finish_release,
     (_X, FinishRelease): _finish_release,

@@ -15,19 +15,26 @@ from hypothesis import strategies as st
 from app.jobs.errors import IllegalTransition
 from app.jobs.events import (
     Abandon,
+    AddDependency,
+    Arrive,
     AskReview,
     BeWatched,
     Claim,
     Complete,
     Decide,
+    DependencyFailed,
+    DependencyMet,
     Event,
     Expire,
+    ExpireReview,
     Fail,
+    FinishRelease,
     Hold,
     LoseLease,
     Park,
     Promote,
     Release,
+    RemoveDependency,
     Renew,
     RequestCancel,
     RequestPause,
@@ -37,7 +44,9 @@ from app.jobs.events import (
     Slice,
     Start,
     Stop,
+    Suspend,
     Unpark,
+    WaitOn,
 )
 from app.jobs.models import Job, JobError, JobResult, JobStatus, Outcome
 from app.jobs.transitions import TRANSITIONS, allowed, transition
@@ -62,6 +71,9 @@ EVENTS: Mapping[type[Event], Event] = {
         Retry(ERROR, NOON + 10 * SECOND),
         Release(),
         Slice(),
+        Suspend(NOON + 10 * SECOND),
+        WaitOn(),
+        Arrive("event:x"),
         Park("limit:x"),
         Unpark(),
         LoseLease(),
@@ -74,13 +86,40 @@ EVENTS: Mapping[type[Event], Event] = {
         Resume(),
         AskReview("which one?", {"a": 1}),
         Decide("approve", by="ann", comment=""),
+        ExpireReview(),
         Requeue(),
+        AddDependency(("a",), ("a",)),
+        RemoveDependency("a", "a"),
+        DependencyMet(frozenset({"a"})),
+        DependencyFailed("a", "failed", frozenset({"a"})),
+        FinishRelease(),
     )
 }
 
 EXPECTED: Mapping[JobStatus, Mapping[type[Event], JobStatus]] = {
-    P: {Start: Q, RequestCancel: X, RequestPause: H, Expire: X},
-    Q: {Promote: Q, Claim: R, Park: Q, Unpark: Q, RequestCancel: X, RequestPause: H, Expire: X},
+    P: {
+        Start: Q,
+        RequestCancel: X,
+        RequestPause: H,
+        Expire: X,
+        AddDependency: P,
+        RemoveDependency: P,
+        DependencyMet: P,
+        DependencyFailed: X,
+    },
+    Q: {
+        Promote: Q,
+        Claim: R,
+        Park: Q,
+        Unpark: Q,
+        WaitOn: Q,
+        Arrive: Q,
+        RequestCancel: X,
+        RequestPause: H,
+        Expire: X,
+        AddDependency: P,
+        RemoveDependency: Q,
+    },
     R: {
         Renew: R,
         Abandon: R,
@@ -89,6 +128,7 @@ EXPECTED: Mapping[JobStatus, Mapping[type[Event], JobStatus]] = {
         Retry: Q,
         Release: Q,
         Slice: Q,
+        Suspend: Q,
         Park: Q,
         LoseLease: Q,
         RequestCancel: R,
@@ -99,11 +139,18 @@ EXPECTED: Mapping[JobStatus, Mapping[type[Event], JobStatus]] = {
         Resume: R,
         AskReview: N,
     },
-    H: {Resume: Q, RequestCancel: X},
-    C: {},
-    F: {Requeue: Q},
-    X: {Requeue: Q},
-    N: {Decide: Q, RequestCancel: X, Requeue: Q},
+    H: {
+        Resume: Q,
+        RequestCancel: X,
+        AddDependency: H,
+        RemoveDependency: H,
+        DependencyMet: H,
+        DependencyFailed: X,
+    },
+    C: {FinishRelease: C},
+    F: {Requeue: Q, FinishRelease: F},
+    X: {Requeue: Q, FinishRelease: X},
+    N: {Decide: Q, ExpireReview: N, RequestCancel: X, Requeue: Q},
 }
 
 CLAIM = Claim("w", lease_token="t", write_id="t", lease_seconds=60)
@@ -148,8 +195,11 @@ def check(job: Job) -> None:
     assert job.status is not C or (job.error is None and job.result is not None and job.result.success)
     assert job.status not in (F, X) or (job.error is not None and job.result is not None and not job.result.success)
     assert job.status is not N or isinstance(job.review, dict)
-    assert job.release == ("pending" if job.is_terminal and job.has_dependents else None)
+    releases = ("pending", "done") if job.is_terminal and job.has_dependents else (None,)
+    assert job.release in releases
     assert (job.attempt > 0) == (job.started_at is not None)
+    assert bool(job.unmet) == (job.waiting_since is not None)
+    assert not job.unmet or job.status in (P, H)
 
 
 # --- the table ---------------------------------------------------------------------------------------
@@ -206,6 +256,10 @@ CHOICES: Mapping[type[Event], st.SearchStrategy[Event]] = {
         st.none() | st.just({"b": 2}),
     ),
     Requeue: st.builds(Requeue, st.booleans()),
+    AddDependency: st.sampled_from("ab").map(lambda key: AddDependency((key,), (key,))),
+    RemoveDependency: st.sampled_from("ab").map(lambda key: RemoveDependency(key, key)),
+    DependencyMet: st.sampled_from("ab").map(lambda key: DependencyMet(frozenset({key}))),
+    DependencyFailed: st.sampled_from("ab").map(lambda key: DependencyFailed(key, "failed", frozenset({key}))),
     AskReview: st.builds(AskReview, st.just("?"), st.just(None), st.none() | st.just(ERROR)),
 }
 STEPS = st.tuples(
@@ -221,6 +275,7 @@ JOBS = st.builds(
     max_retries=st.integers(0, 2),
     max_lease_losses=st.integers(0, 2),
     has_dependents=st.booleans(),
+    on_dependency_failure=st.sampled_from(("cancel", "run", "hold")),
     start_before=st.none() | st.just(NOON + 5 * SECOND),
     payload=st.just({"list": [1, [2]]}),
 )
@@ -537,3 +592,104 @@ def test_a_person_decides(
     if status is X:
         assert after.error is not None
         assert (after.error.code, after.error.message) == ("REJECTED", "looks right")
+
+
+# --- waiting with nobody holding it ------------------------------------------------------------------
+
+
+WAITS = Suspend(NOON + 60 * SECOND, "event:paid", NOON + 15 * SECOND)
+ANY_TIME = Suspend(None, "event:paid", NOON + 15 * SECOND)
+
+
+def test_a_sleeping_job_is_delayed_and_nothing_is_counted() -> None:
+    job = running(Suspend(NOON + 60 * SECOND))
+    assert (job.status, job.wake_at, job.waiting_for) == (Q, NOON + 60 * SECOND, None)
+    assert (job.retries_used, job.slices, job.outcome) == (0, 0, Outcome.SUSPENDED)
+
+
+@pytest.mark.parametrize(
+    ("event", "then"), [(WAITS, {"wake_at": NOON + 60 * SECOND}), (ANY_TIME, {"parked_on": "event:paid"})]
+)
+def test_a_job_that_waits_looks_again_soon_and_then_waits_on(event: Suspend, then: dict[str, Any]) -> None:
+    job = running(event)
+    assert (job.wake_at, job.parked_on, job.waiting_for) == (NOON + 15 * SECOND, None, "event:paid")
+    job = transition(job, WaitOn(), NOON)
+    assert {"wake_at": job.wake_at, "parked_on": job.parked_on} == {"wake_at": None, "parked_on": None, **then}
+    assert job.waiting_for == "event:paid"
+    assert transition(job, Arrive("event:other"), NOON) is job
+    told = transition(job, Arrive("event:paid"), NOON)
+    assert (told.ready_at, told.wake_at, told.parked_on, told.waiting_for) == (NOON, None, None, None)
+    assert transition(told, WaitOn(), NOON) is told
+    for state in (job, told):
+        check(state)
+
+
+def test_who_waits_no_longer_than_the_next_look_is_delayed_until_then() -> None:
+    job = running(Suspend(NOON + 5 * SECOND, "event:paid", NOON + 15 * SECOND))
+    assert job.wake_at == NOON + 5 * SECOND
+
+
+def test_a_wait_that_is_over_waits_for_nothing() -> None:
+    job = transition(running(WAITS), Promote(), NOON + 60 * SECOND)
+    assert (job.ready_at, job.waiting_for) == (NOON + 15 * SECOND, None)
+
+
+@pytest.mark.parametrize("event", [WAITS, ANY_TIME, Suspend(NOON + 60 * SECOND)])
+def test_what_others_asked_of_a_holder_outweighs_its_wait(event: Suspend) -> None:
+    paused = running(RequestPause("c", ""), event)
+    assert (paused.status, paused.waiting_for) == (H, None)
+    assert running(RequestCancel("c", ""), event).status is X
+
+
+@pytest.mark.parametrize("event", [WAITS, ANY_TIME])
+def test_a_waiting_job_that_was_paused_looks_again_when_it_is_resumed(event: Suspend) -> None:
+    """An event may have come meanwhile, and nobody told a job that was paused."""
+    paused = transition(running(event), RequestPause("c", ""), NOON)
+    assert paused.waiting_for is None
+    assert transition(paused, Resume(), NOON).ready_at == NOON
+
+
+def test_a_sleeping_job_that_was_paused_sleeps_on() -> None:
+    paused = transition(running(Suspend(NOON + 60 * SECOND)), RequestPause("c", ""), NOON)
+    assert transition(paused, Resume(), NOON).wake_at == NOON + 60 * SECOND
+
+
+def test_slices_without_anything_new_are_counted_in_a_row() -> None:
+    job = running(Slice(is_idle=True))
+    assert job.idle_slices == 1
+    job = transition(transition(job, CLAIM, NOON), Slice(is_idle=True), NOON)
+    assert (job.idle_slices, job.slices) == (2, 2)
+    job = transition(transition(job, CLAIM, NOON), Slice(), NOON)
+    assert (job.idle_slices, job.slices) == (0, 3)
+
+
+# --- reviews -----------------------------------------------------------------------------------------
+
+
+def test_every_request_and_decision_is_kept() -> None:
+    job = running(AskReview("first?", 1, step="a"))
+    job = transition(job, Decide("approve", "ann", "fine", data={"choice": 1}), NOON)
+    job = transition(transition(job, CLAIM, NOON), AskReview("second?", 2, step="b"), NOON)
+    job = transition(job, Decide("reject", "bob", "no"), NOON)
+    assert job.review["reason"] == "second?"
+    assert (job.review["decision"], job.review["by"]) == ("reject", "bob")
+    (first,) = job.review["history"]
+    assert (first["reason"], first["step"], first["decision"], first["data"]) == (
+        "first?",
+        "a",
+        "approve",
+        {"choice": 1},
+    )
+    assert "history" not in first
+
+
+def test_a_request_expires_when_its_time_has_come() -> None:
+    job = running(AskReview("well?", None, expires_at=NOON + SECOND))
+    assert job.start_before == NOON + SECOND
+    assert transition(job, ExpireReview(), NOON) is job
+    expired = transition(job, ExpireReview(), NOON + SECOND)
+    assert expired.error is not None
+    assert (expired.status, expired.error.code, expired.review["decision"]) == (X, "REVIEW_EXPIRED", "expired")
+    assert expired.start_before is None
+    approved = transition(job, Decide("approve", "ann", ""), NOON)
+    assert approved.start_before is None
