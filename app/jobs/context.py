@@ -135,6 +135,22 @@ class JobContext(StepVerbs):
         """The engine's store, to read an application's own records from; write them with `commit`."""
         return self.manager.runtime.store
 
+    # --- what it waited for ---
+
+    @property
+    def dependencies(self) -> tuple[str, ...]:
+        """The ids of the jobs that this one depends on."""
+        return self._holder.job.depends_on
+
+    async def dependency_results(self) -> dict[str, Json]:
+        """What the handlers of those jobs returned, by job id; those that are not COMPLETED, or deleted, are left out.
+
+        Raises:
+            NoEngine: the job runs in a standalone executor, which has no other jobs.
+        """
+        jobs = await self.manager.get_dependencies(self.job_id) if self.dependencies else []
+        return {job.id: job.result.data for job in jobs if job.result is not None and job.result.success}
+
     # --- how long, and whether to go on ---
 
     @property
@@ -266,6 +282,8 @@ class BlockingJobContext(BlockingStepVerbs):
     application = property(lambda self: self.inner.application)
     store = property(lambda self: self.inner.store)
 
+    dependencies = property(lambda self: self.inner.dependencies)
+
     @property
     def manager(self) -> JobManager:
         """The manager of the engine that runs this job, with blocking verbs; see `JobContext.manager`."""
@@ -302,6 +320,7 @@ class BlockingJobContext(BlockingStepVerbs):
         """Mark the job as cancelled."""
         self.inner.cancel()
 
+    dependency_results = _blocking(JobContext.dependency_results)
     report_progress = _blocking(JobContext.report_progress)
     log = _blocking(JobContext.log)
     save_result = _blocking(JobContext.save_result)

@@ -88,6 +88,11 @@ class Registry:
             raise UnknownJobType(name, self._definitions)
         return definition
 
+    def dependencies(self, name: str) -> tuple[str, ...]:
+        """The types of which a new job of this type waits for the newest one."""
+        definition = self._definitions.get(name)
+        return () if definition is None else definition.options.dependencies
+
     def __iter__(self) -> Iterator[JobDefinition]:
         return iter(sorted(self._definitions.values(), key=lambda definition: definition.type))
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, StrictInt, ValidationError, field_validator
 
 from app.jobs.clock import Chance
 from app.jobs.codec import canonical_json
@@ -56,8 +56,18 @@ class JobRequest(BaseModel):
     )
     max_duration: float | None = None
     """Longest running time of all attempts together: seconds, or "1h", "24h", "7d"."""
+    dependencies: tuple[StrictInt | Key, ...] = ()
+    """The jobs that have to be COMPLETED before this one runs: their ids; in a batch also places in it, from 0."""
+    on_dependency_failure: Literal["cancel", "run", "hold"] = "cancel"
+    """What becomes of it when one of them ends FAILED or CANCELLED."""
     parent_id: Key | None = None
     batch_id: Key | None = None
+
+    @field_validator("dependencies", mode="before")
+    @classmethod
+    def _named_jobs(cls, value: Any) -> Any:
+        given = (value,) if isinstance(value, str | int | Job) else value
+        return tuple(each.id if isinstance(each, Job) else each for each in given) if is_listed(given) else value
 
     @field_validator("priority", mode="before")
     @classmethod
@@ -84,6 +94,11 @@ class JobRequest(BaseModel):
     @classmethod
     def _aware(cls, value: Any) -> Any:
         return as_utc(value, "start_before") if isinstance(value, str | datetime) else value
+
+
+def is_listed(value: object) -> bool:
+    """Whether this is a list of anything, in whatever form callers give one."""
+    return isinstance(value, list | tuple | set | frozenset)
 
 
 def as_utc(value: str | datetime, field: str) -> datetime:
@@ -206,6 +221,7 @@ def job_of(
         timeout_seconds=first(request.timeout_seconds, options.timeout_seconds if options else None),
         max_duration_seconds=first(request.max_duration, options.max_duration if options else None),
         start_before=request.start_before,
+        on_dependency_failure=request.on_dependency_failure,
         created_at=now,
         updated_at=now,
     )

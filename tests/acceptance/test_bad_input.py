@@ -198,7 +198,9 @@ CREATING: list[tuple[str, dict[str, Any], type[BadInput], str, tuple[str, ...]]]
     ("large description", {"description": "x" * 20 * MIB}, TooLarge, "description", ("over the limit",)),
     # options
     ("unknown argument", {"colour": "red"}, BadInput, "colour", ("is not an argument", "use: batch_id, checkpoint")),
-    ("not there yet", {"dependencies": ["x"]}, BadInput, "dependencies", ("is not an argument",)),
+    ("unknown dependency", {"dependencies": ["x"]}, BadInput, "dependencies", ("there is no job 'x'", "leave it out")),
+    ("place in no batch", {"dependencies": [0]}, BadInput, "dependencies", ("0 is a place in a batch",)),
+    ("policy", {"on_dependency_failure": "wait"}, BadInput, "on_dependency_failure", ("'cancel', 'run' or 'hold'",)),
     ("queue", {"queue": "fast"}, BadInput, "queue", ("'priority' or 'maintenance'", "'fast'")),
     ("priority", {"priority": "urgent"}, BadInput, "priority", ("'urgent'", "use one of low, normal, high, critical")),
     ("priority number", {"priority": 9}, BadInput, "priority", ("9",)),

@@ -94,8 +94,7 @@ LATER = [
         f"app.jobs:{manager}.{verb}"
         for manager in ("AsyncJobManager", "JobManager")
         for verb in words("""
-            create_job_batch get_batch_jobs add_job_dependency remove_job_dependency get_dependencies
-            get_dependent_jobs
+            create_job_batch get_batch_jobs
         """)
     ),
     *(

@@ -253,7 +253,7 @@ async def test_a_dry_run_tells_and_does_nothing(kept: Engine) -> None:
     before = (await kept.records(), kept.store.usage.writes, kept.store.usage.deletes)
     told = await kept.manager.run_watchdog(dry_run=True)
     assert (await kept.records(), kept.store.usage.writes, kept.store.usage.deletes) == before
-    assert told.as_dict() == {
+    assert {name: count for name, count in told.as_dict().items() if count} == {
         "recovered": 3,
         "expired": 1,
         "deleted_jobs": 3,
