@@ -275,11 +275,11 @@ def calm_collector() -> None:
 
 
 class BoundEngine:
-    """An engine that the module functions and `handler.submit` talk to; leaving it lets go of it."""
+    """An engine that the module functions and `handler.submit` talk to; leaving it binds what was bound before."""
 
     def __init__(self, manager: AsyncJobManager) -> None:
         self.manager = manager
-        bind(manager)
+        self._before = bind(manager)
 
     async def __aenter__(self) -> Self:
         await self.manager.open()
@@ -291,8 +291,8 @@ class BoundEngine:
         await self.close()
 
     async def close(self) -> None:
-        """Unbind the engine and close its store."""
-        bind(None)
+        """Bind what was bound before, and close the engine's store."""
+        bind(self._before)
         await self.manager.close()
 
 

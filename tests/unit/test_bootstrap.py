@@ -177,3 +177,10 @@ async def test_an_engine_is_bound_until_it_is_let_go() -> None:
 
     with pytest.raises(NoEngine):
         current_manager()
+
+
+async def test_after_an_engine_inside_another_the_outer_one_is_bound_again() -> None:
+    async with use_engine(MemoryJobStore()) as outer:
+        async with use_engine(MemoryJobStore()) as inner:
+            assert current_manager() is inner.manager
+        assert current_manager() is outer.manager
