@@ -143,6 +143,7 @@ class Lease:
         """Monotonic time of the newest write that landed, from before it was sent."""
         self.journal: Journal = StoredJournal(self, parts.clock, parts.store, parts.records)
         self._parts = parts
+        self._began = sent_at
         self._dies_at = sent_at + parts.lease_seconds
         self._lane = asyncio.Lock()
         self._pending = _Pending()
@@ -308,8 +309,12 @@ class Lease:
             raise
 
     def _ending(self, event: Event) -> Intent:
+        # Measured, not computed from two times of day: those of a machine may be set while a job runs.
+        ran = self._parts.clock.monotonic() - self._began
+
         def intent(job: Job, now: datetime) -> tuple[Job, Sequence[Write]]:
-            return self._parts.settlement.complete(job, transition(job, event, now), now)
+            after = changed(transition(job, event, now), {"run_seconds": job.run_seconds + ran})
+            return self._parts.settlement.complete(job, after, now)
 
         return intent
 

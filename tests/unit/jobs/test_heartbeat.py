@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from app.jobs import BlockingJobContext, EngineOptions, JobContext, JobStatus, LeaseLost, Outcome
+from app.jobs import BlockingJobContext, ContinueLater, EngineOptions, JobContext, JobStatus, LeaseLost, Outcome
 from app.jobs.heartbeat import CUT_SECONDS
 from app.stores.base import Write
 from tests.support.clock import until
@@ -233,6 +234,26 @@ async def test_the_duration_limit_is_over_all_attempts(engine: Watched) -> None:
     assert (first, second) == (20, 20)
     assert 10 <= third <= 11
     assert 50 <= job.run_seconds <= 51
+
+
+async def test_a_duration_is_measured_and_not_read_off_the_time_of_day(engine: Watched) -> None:
+    now = engine.clock.now
+    set_forward = timedelta(0)
+    engine.clock.now = lambda: now() + set_forward  # type: ignore[method-assign]  # a machine whose clock is set
+
+    @engine.job("it", max_duration=50)
+    async def handler(ctx: JobContext) -> None:
+        nonlocal set_forward
+        await engine.clock.sleep(10)
+        set_forward = timedelta(hours=1)
+        if ctx.attempt == 1:
+            raise ContinueLater(0)
+
+    job_id = await engine.submitted("it")
+    async with engine.working():
+        await engine.clock.advance(30)
+    job = await engine.get(job_id)
+    assert (job.status, job.attempt, job.run_seconds) == (JobStatus.COMPLETED, 2, 20)
 
 
 async def test_a_handler_that_does_not_look_is_cut_off_after_the_grace(engine: Watched) -> None:
