@@ -9,6 +9,7 @@ import socket
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from heapq import heappop, heappush
 from typing import Any
 
 from app.jobs.executor import JobExecutor
@@ -26,6 +27,8 @@ DUE_SECONDS = 1.0
 """While ready jobs fill every page, the due query is asked only so often."""
 JUST_DUE = timedelta(seconds=1)
 """What became due so short a time ago may have done so after the claim that found nothing."""
+SOONEST_LOOK_SECONDS = 0.05
+"""An idle worker looks again after so long at the earliest, if nobody tells it to."""
 DRAIN_PATIENCE_SECONDS = 5.0
 """A drain also waits for jobs that are due so soon, such as a parent that looks after its children."""
 CUT_SHARE = 0.6
@@ -88,6 +91,8 @@ class Worker:
         """Jobs whose handler has not ended."""
         self._batch = runtime.options.claim_batch or runtime.store.limits().claim_batch
         self._due_asked = float("-inf")
+        self._wakes: list[datetime] = []
+        """When the delays of jobs end that this worker itself gave back: a heap."""
         self.executor = JobExecutor(
             concurrency,
             registry=runtime.registry,
@@ -207,7 +212,7 @@ class Worker:
                 if was_at_work:
                     continue  # what ended during the claim may be claimable again, or have made other jobs so
                 try:
-                    pause = await self._seconds_to_next()
+                    pause = await self._seconds_to_next(DRAIN_PATIENCE_SECONDS)
                 except StoreError as error:
                     troubled += 1
                     logger.warning("it is not known whether more is to come: %s", error)
@@ -286,12 +291,27 @@ class Worker:
         self.report.settled += 1
         self.report.completed += job.status is JobStatus.COMPLETED
         self.report.failed += job.status is JobStatus.FAILED
+        if job.wake_at is not None:
+            heappush(self._wakes, job.wake_at)
         await self._runtime.settled(job)
 
-    async def _seconds_to_next(self) -> float | None:
-        """How long until a delayed job is due, if that is so soon that a drain waits for it."""
+    async def _seconds_to_look(self) -> float:
+        """How long an idle worker waits that nobody wakes: until a delayed job is due, or it is time to look."""
+        limits, now = self._runtime.store.limits(), self._runtime.clock.now()
+        while self._wakes and self._wakes[0] <= now:
+            heappop(self._wakes)
+        due: float | None = (self._wakes[0] - now).total_seconds() if self._wakes else None
+        if not limits.reads_are_priced:
+            try:
+                due = await self._seconds_to_next(limits.poll_seconds)
+            except StoreError as error:
+                logger.warning("it is not known when the next delayed job is due: %s", error)
+        return limits.poll_seconds if due is None else max(SOONEST_LOOK_SECONDS, min(due, limits.poll_seconds))
+
+    async def _seconds_to_next(self, within: float) -> float | None:
+        """How long until a delayed job is due, if that is within so many seconds."""
         now = self._runtime.clock.now()
-        until = now + timedelta(seconds=DRAIN_PATIENCE_SECONDS)
+        until = now + timedelta(seconds=within)
         page = await self._runtime.store.query(Query("jobs.due", since=now - JUST_DUE, until=until, limit=1))
         times = [wake for record in page.records if isinstance(wake := record.fields.get("wake_at"), datetime)]
         return max(0.0, (min(times) - now).total_seconds()) if times else None
@@ -309,12 +329,15 @@ class Worker:
         if troubled:
             waits.append(self._runtime.clock.sleep(min(5.0, 0.2 * 2**troubled)))
         elif idle:
-            waits += [watch.wait(), self._runtime.clock.sleep(self._runtime.store.limits().poll_seconds)]
+            waits += [watch.wait(), self._sleep_until_next_look()]
         if len(waits) == 1:
             # Without a task in between, the next claim is sent together with the settles that freed its slots.
             await waits[0]
         else:
             await first_of(*waits)
+
+    async def _sleep_until_next_look(self) -> None:
+        await self._runtime.clock.sleep(await self._seconds_to_look())
 
     async def _give_back(self, work: asyncio.Task[None]) -> None:
         """Let handlers end, or cut them off, and give every lease back in time: also what is being claimed just now."""

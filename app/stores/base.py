@@ -233,6 +233,8 @@ class StoreLimits:
     """How often an idle worker should look when nobody wakes it."""
     claim_batch: int
     """How many records one `claim` should take at most."""
+    reads_are_priced: bool = False
+    """Whether each question costs money, so that nobody asks one that can be done without."""
     embedded_worker: bool = False
     """Whether a manager on this store runs a worker of its own unless told otherwise."""
     single_process: bool = False

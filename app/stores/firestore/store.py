@@ -195,4 +195,5 @@ def _limits(*, is_emulator: bool) -> StoreLimits:
         rounds_in_flight=8,
         # An empty look costs three reads: at this pace one idle worker stays within the free 50,000 a day.
         poll_seconds=10.0,
+        reads_are_priced=True,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -22,7 +23,7 @@ from app.jobs import (
 from app.jobs.events import Park
 from app.jobs.routes import Served
 from app.jobs.worker import DRAIN_PATIENCE_SECONDS, worker_name
-from app.stores.base import StoreUnavailable, Update
+from app.stores.base import StoreLimits, StoreUnavailable, Update
 from app.stores.faults import FaultPlan, FaultyStore, Operation
 from app.stores.memory import MemoryJobStore
 from tests.support.clock import settle, until
@@ -261,6 +262,42 @@ async def test_a_delayed_job_runs_when_it_is_due(engine: Engine, ran: list[str])
         assert ran == []
         await engine.clock.advance(1 + engine.store.limits().poll_seconds)
         assert ran == ["delayed"]
+
+
+async def test_an_idle_worker_looks_again_when_a_delayed_job_is_due(engine: Engine, ran: list[str]) -> None:
+    await engine.submitted("it", name="delayed", delay=1.5)
+    async with engine.working():
+        await engine.clock.advance(1.4)
+        assert ran == []
+        await engine.clock.advance(0.2)
+        assert ran == ["delayed"]
+
+
+class PricedStore(MemoryJobStore):
+    """A store whose questions cost money."""
+
+    def limits(self) -> StoreLimits:
+        return replace(super().limits(), reads_are_priced=True)
+
+
+async def test_where_questions_cost_a_worker_knows_the_delays_that_it_made_itself() -> None:
+    plan = FaultPlan()
+    engine = Engine(store=FaultyStore(PricedStore(), plan))
+    await engine.store.open()
+
+    @engine.job("it", max_retries=1, retry_delay_seconds=2, retry_backoff="fixed")
+    async def handler(ctx: JobContext) -> None:
+        if ctx.attempt == 1:
+            raise ValueError("again")
+
+    job_id = await engine.submitted("it")
+    async with engine.working():
+        await engine.clock.advance(1.9)
+        assert (await engine.get(job_id)).attempt == 1
+        await engine.clock.advance(0.2)
+        assert (await engine.get(job_id)).status is C
+    assert plan.calls[Operation.QUERY] == 0
+    await engine.store.close()
 
 
 # --- stopping ----------------------------------------------------------------------------------------
