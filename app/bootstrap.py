@@ -10,7 +10,7 @@ from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, cast
 from urllib.parse import urlsplit
 
 from app.jobs import (
@@ -18,6 +18,8 @@ from app.jobs import (
     BadInput,
     Discovered,
     EngineOptions,
+    LoggingMiddleware,
+    Middleware,
     NoWaker,
     Runtime,
     TextCodec,
@@ -162,18 +164,42 @@ def text_codec_of(given: Settings) -> TextCodec | None:
     """
     if given.text_codec is None:
         return None
-    module, _, attribute = given.text_codec.partition(":")
+    codec = _named("text_codec", given.text_codec, "write module:attribute")
+    if not (hasattr(codec, "encode") and hasattr(codec, "decode")):
+        raise BadInput("text_codec", f"{given.text_codec!r} has no encode and decode", "name an object that has both")
+    return cast(TextCodec, codec)
+
+
+def middleware_of(given: Settings) -> list[Middleware]:
+    """What is asked around every job: the log, and what the settings name, looked up from the current folder too.
+
+    Raises:
+        BadInput: one cannot be imported or made, or is no middleware.
+    """
+    return [LoggingMiddleware(), *map(_middleware, given.middleware)]
+
+
+def _middleware(name: str) -> Middleware:
+    made = _named("middleware", name, "write module:Class")
+    try:
+        hook = made() if isinstance(made, type) else made
+    except Exception as error:  # its constructor may raise anything
+        raise BadInput("middleware", f"{name!r} cannot be made: {error!r}", "it is called without arguments") from error
+    if not isinstance(hook, Middleware):
+        raise BadInput("middleware", f"{name!r} is no middleware", "derive it from app.jobs.Middleware")
+    return hook
+
+
+def _named(field: str, name: str, remedy: str) -> object:
+    """What a setting names as `module:attribute`."""
+    module, _, attribute = name.partition(":")
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))
     try:
-        codec: TextCodec = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise BadInput(
-            "text_codec", f"{given.text_codec!r} cannot be imported: {error}", "write module:attribute"
-        ) from error
-    if not (hasattr(codec, "encode") and hasattr(codec, "decode")):
-        raise BadInput("text_codec", f"{given.text_codec!r} has no encode and decode", "name an object that has both")
-    return codec
+        found: object = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise BadInput(field, f"{name!r} cannot be imported: {error}", remedy) from error
+    return found
 
 
 def discover_tasks(packages: Iterable[str]) -> Discovered:
@@ -199,6 +225,7 @@ def make_runtime(
         store or store_of(given, fallback_url),
         options=options_of(given),
         text_codec=text_codec_of(given),
+        middleware=middleware_of(given),
         application={"catalog_apply_enabled": given.catalog_apply_enabled},
         waker=waker,
     )

@@ -99,6 +99,9 @@ class Settings(BaseSettings):
     checkpoint, result, review, saved results and log lines. Every process needs the same one."""
     task_packages: Annotated[tuple[str, ...], NoDecode] = ()
     """Import names of packages with task modules, beside the shipped ones; looked up from the current folder too."""
+    middleware: Annotated[tuple[str, ...], NoDecode] = ()
+    """`module:Class` of each middleware that is asked around every job, in this order; looked up from the current
+    folder too."""
     lease_seconds: Seconds = 60.0
     """How long a worker may be silent before its job is taken back; it renews at a third of it."""
     flush_seconds: Seconds = 5.0
@@ -134,7 +137,7 @@ class Settings(BaseSettings):
     """The Pub/Sub topic for wake-ups, as `projects/PROJECT/topics/TOPIC`; without one nobody is woken, and the sweep
     finds the jobs."""
 
-    @field_validator("task_packages", mode="before")
+    @field_validator("task_packages", "middleware", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):

@@ -60,6 +60,7 @@ from app.jobs.functions import (
     retry_job,
 )
 from app.jobs.manager import AsyncJobManager
+from app.jobs.middleware import LoggingMiddleware, Middleware
 from app.jobs.models import (
     AttemptLog,
     Job,
@@ -137,8 +138,10 @@ __all__ = [
     "JobType",
     "LeaseLost",
     "LogEntry",
+    "LoggingMiddleware",
     "LoopThread",
     "ManagerClosed",
+    "Middleware",
     "NoEngine",
     "NoHandler",
     "NoWaker",

@@ -17,6 +17,7 @@ from app.jobs.events import AskReview, Claim, Event, Fail, Release, Retry, Slice
 from app.jobs.heartbeat import Heartbeat
 from app.jobs.journal import Journal
 from app.jobs.lease import Change, Holder, Lease
+from app.jobs.middleware import Hooks
 from app.jobs.models import Job, JobProgress, JobResult, JobStatus, Json, LogEntry
 from app.jobs.options import EngineOptions
 from app.jobs.records import JobRecords
@@ -128,6 +129,7 @@ class JobExecutor:
         chance: Chance | None = None,
         options: EngineOptions | None = None,
         records: JobRecords | None = None,
+        hooks: Hooks | None = None,
         on_progress: Callable[[str, JobProgress], Awaitable[None]] | None = None,
         manager: AsyncJobManager | None = None,
         ask_first: Callable[[Job], Awaitable[Event | None]] | None = None,
@@ -141,6 +143,7 @@ class JobExecutor:
             chance: where jitter is taken from.
             options: how the engine behaves.
             records: reads what a claimed job's record does not hold itself.
+            hooks: what the application does around jobs.
             on_progress: told whenever a handler reports progress.
             manager: what handlers create further jobs with.
             ask_first: what is to happen to a claimed job instead of being run; None from it lets it run.
@@ -152,6 +155,7 @@ class JobExecutor:
         self._chance = chance or Chance()
         self._options = options or EngineOptions()
         self._records = records
+        self._hooks = hooks or Hooks()
         self._on_progress = on_progress
         self._manager = manager
         self._ask_first = ask_first
@@ -261,6 +265,7 @@ class JobExecutor:
                 on_ended()
             if event is None:
                 return None
+            await self._hooks.before_settle(lease.job, event)
             return await lease.settle(event)
         except LeaseLost as lost:
             logger.warning("%s", lost)
@@ -282,12 +287,13 @@ class JobExecutor:
             return Release()
         if instead is not None:
             return instead
-        if self._is_stopping:
-            return Release()  # claimed, but not begun: nobody would tell its handler to stop
         attempt = self._attempt(lease, definition, on_progress=self._on_progress)
-        event = await self._watched(attempt)
+        await self._hooks.before_run(attempt.context)
+        # Claimed, but not begun when the worker stops: nobody would tell its handler.
+        event = Release() if self._is_stopping else await self._watched(attempt)
         if event is None:
             await self._abandoned(lease, attempt)
+        await self._hooks.after_run(attempt.context, event)
         return event
 
     def _handed_on(self, job: Job) -> Event:

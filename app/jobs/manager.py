@@ -19,6 +19,7 @@ from app.jobs.durations import duration_seconds
 from app.jobs.errors import BadInput, IllegalTransition, JobNotFound, NoHandler
 from app.jobs.events import Decide, Event, RequestCancel, RequestPause, Requeue, Resume, Start
 from app.jobs.executor import JobHandler, handler_definition
+from app.jobs.middleware import Middleware
 from app.jobs.models import Job, JobStatus, Json
 from app.jobs.pause_verbs import PauseVerbs
 from app.jobs.request import JobRequest, check_reason, job_of, request_of
@@ -47,6 +48,7 @@ class AsyncJobManager(StreamVerbs, PauseVerbs, DependencyVerbs, ScheduleVerbs):
         worker: bool | None = None,
         concurrency: int | None = None,
         runtime: Runtime | None = None,
+        middleware: Sequence[Middleware] = (),
     ) -> None:
         """Set up; nothing is opened yet.
 
@@ -56,6 +58,7 @@ class AsyncJobManager(StreamVerbs, PauseVerbs, DependencyVerbs, ScheduleVerbs):
             worker: whether to run jobs in this process; None runs them on memory and file stores only.
             concurrency: how many handlers that worker runs at once; None leaves it to the settings.
             runtime: an engine that is put together already.
+            middleware: what is done around every job, inside of what the engine does already.
 
         Raises:
             NoEngine: no store was given, and nothing says how to make one from settings.
@@ -64,6 +67,7 @@ class AsyncJobManager(StreamVerbs, PauseVerbs, DependencyVerbs, ScheduleVerbs):
             runtime = default_runtime(job_store)
         if retention_days is not None:
             runtime = runtime.with_options(replace(runtime.options, keep_jobs=timedelta(days=retention_days)))
+        runtime.hooks.add(middleware)
         super().__init__(runtime)
         runtime.manager = self
         self._embedded = runtime.store.limits().embedded_worker if worker is None else worker
@@ -189,12 +193,14 @@ class AsyncJobManager(StreamVerbs, PauseVerbs, DependencyVerbs, ScheduleVerbs):
             )
             for request in requests
         ]
+        await runtime.hooks.before_create(jobs)
         if auto_start:
             self._hint_without_worker()
         wanted = [await runtime.links.wanted(each, runtime.registry.dependencies(each.type)) for each in requests]
         if transaction is None:
             created = await runtime.links.create_all(jobs, wanted)
             await runtime.wake_ups.send()
+            await runtime.hooks.after_create(created)
             return created
         there = await runtime.queue.found_by_key(jobs)
         unit: list[Write] = []
@@ -316,13 +322,13 @@ class AsyncJobManager(StreamVerbs, PauseVerbs, DependencyVerbs, ScheduleVerbs):
         given = {"settings": settings, "checkpoint": checkpoint, "max_duration_seconds": limit}
 
         def decide(job: Job) -> Requeue:
-            checked = self._checked(job, payload)
+            checked = self._payload_for(job, payload)
             changes = {name: value for name, value in {**given, "payload": checked}.items() if value is not None}
             return Requeue(keep_checkpoint, changes)
 
         return await self._requeued(job_id, decide)
 
-    def _checked(self, job: Job, payload: Mapping[str, Json] | None) -> dict[str, Json] | None:
+    def _payload_for(self, job: Job, payload: Mapping[str, Json] | None) -> dict[str, Json] | None:
         """A payload that somebody gives an existing job."""
         definition = self.runtime.registry.find(job.type)
         if payload is None or definition is None:
@@ -356,7 +362,7 @@ class AsyncJobManager(StreamVerbs, PauseVerbs, DependencyVerbs, ScheduleVerbs):
             raise BadInput("payload", "goes with edit, and edit needs it", "give a payload exactly when editing")
 
         def decide(job: Job) -> Event:
-            return Decide(decision, by, comment, self._checked(job, payload))  # type: ignore[arg-type]  # checked above
+            return Decide(decision, by, comment, self._payload_for(job, payload))  # type: ignore[arg-type]  # checked above
 
         return await self._changed(job_id, decide)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 from app.jobs.admission import Admission
@@ -14,6 +14,7 @@ from app.jobs.group import GroupCommit
 from app.jobs.lease import LeaseParts
 from app.jobs.limits import Limit
 from app.jobs.linking import Links
+from app.jobs.middleware import Hooks, Middleware
 from app.jobs.models import Job
 from app.jobs.options import EngineOptions
 from app.jobs.overlap import OverlapGuard
@@ -51,6 +52,7 @@ class Runtime:
         *,
         options: EngineOptions | None = None,
         registry: Registry | None = None,
+        middleware: Sequence[Middleware] = (),
         clock: Clock | None = None,
         chance: Chance | None = None,
         text_codec: TextCodec | None = None,
@@ -66,6 +68,8 @@ class Runtime:
         self.clock = clock or SystemClock()
         self.chance = chance or Chance()
         self._text_codec = text_codec
+        self.hooks = Hooks(middleware)
+        """What the application does around every job."""
         self.codec = Codec(text_codec)
         self.records = JobRecords(store, self.codec, self.chance, self.options.data)
         self.commits = GroupCommit(store)
@@ -108,6 +112,7 @@ class Runtime:
         self.overlap = OverlapGuard(self.records)
         self.manager: AsyncJobManager | None = None
         """The manager over these parts, for handlers that create further jobs."""
+        self.followups.append(self.hooks.after_settle)
 
     def with_options(self, options: EngineOptions) -> Runtime:
         """The same engine with other options."""
@@ -115,6 +120,7 @@ class Runtime:
             self.store,
             options=options,
             registry=self.registry,
+            middleware=self.hooks.middleware,
             clock=self.clock,
             chance=self.chance,
             text_codec=self._text_codec,

@@ -100,6 +100,7 @@ class Worker:
             chance=runtime.chance,
             options=runtime.options,
             records=runtime.records,
+            hooks=runtime.hooks,
             on_progress=runtime.broker.publish,
             manager=runtime.manager,
             ask_first=runtime.overlap.ask,
