@@ -185,6 +185,8 @@ resource "google_firestore_database" "torpor" {
   type                    = "FIRESTORE_NATIVE"
   database_edition        = "STANDARD"
   delete_protection_state = var.firestore_is_protected ? "DELETE_PROTECTION_ENABLED" : "DELETE_PROTECTION_DISABLED"
+
+  depends_on = [google_project_service.used]
 }
 
 resource "google_firestore_index" "composite" {

@@ -2,6 +2,8 @@ mock_provider "google" {}
 
 variables {
   project          = "example"
+  image            = "us-central1-docker.pkg.dev/example/torpor/torpor:test"
+  registry_exists  = false
   firestore_prefix = "test_"
 }
 
