@@ -14,6 +14,8 @@ from app.jobs.options import MAX_SHARDS
 
 WIDE_SECONDS = 10.0
 """How often a worker asks for further shards. It costs no read more, but the store has to look at more places."""
+_LEAST_ROOM = 4
+"""The part of a question, one in so many, that must be left beside the known shards to look further in it."""
 
 
 class AskedShards:
@@ -40,12 +42,13 @@ class AskedShards:
         """The shards that a claim of so many routes asks for at that monotonic time, in seconds."""
         known = tuple(range(self.known))
         further = MAX_SHARDS - self.known
-        at_once = self._alternatives // max(1, routes)
+        at_once = max(1, self._alternatives // max(1, routes))
         room = at_once - self.known
+        has_room = room * _LEAST_ROOM >= at_once
         is_time = now - self._turned_at >= WIDE_SECONDS
         # With one shard each claim asks for all that is known, and that is to stay as simple as it can be. With several
         # it does so only where its own shard gave too little, and then it need not be choosy.
-        if further <= 0 or not (is_time or (self.known > 1 and room > 0)):
+        if further <= 0 or not (is_time or (self.known > 1 and has_room)):
             return known
         if self._begin is None:
             self._begin = self.known + int(self._chance.fraction() * further)
@@ -53,8 +56,8 @@ class AskedShards:
             self._begin = self._go_on
         if is_time:
             self._turned_at = now
-        # Where there is no room left, looking further takes a question of its own, with as much room again.
-        room = max(1, room if room > 0 else at_once)
+        # Where hardly any room is left, looking further takes a question of its own, with as much room again.
+        room = room if has_room else at_once
         in_turn = ((self._begin + step) % MAX_SHARDS for step in range(MAX_SHARDS))
         asked = [shard for shard in in_turn if shard >= self.known][:room]
         self._go_on = asked[-1] + 1

@@ -13,6 +13,9 @@ from app.jobs.shards import WIDE_SECONDS
 from tests.support.clock import FakeClock
 from tests.support.site import OPTIONS, Peer, Site
 
+LOOKS = 8
+"""After so many a worker of one route has looked everywhere, however little it finds on the way."""
+
 
 async def created(peer: Peer, count: int) -> list[Job]:
     requests = [JobRequest(type="noop") for _ in range(count)]
@@ -29,7 +32,7 @@ async def test_no_job_stays_in_a_shard_that_its_worker_did_not_know_of(site: Sit
     worker = await site.peer("worker", clock=clock, options=replace(OPTIONS, shards=own))
     jobs = await created(creator, 20)
     # A worker looks a part further at a time: after so many looks it has seen everything.
-    for _ in range(4):
+    for _ in range(LOOKS):
         await worker.drain()
         clock.jump(WIDE_SECONDS)
     assert sorted(ran) == sorted(job.id for job in jobs)
@@ -43,7 +46,7 @@ async def test_what_was_found_in_a_further_shard_is_asked_from_then_on(site: Sit
     creator = await site.peer("creator", clock=clock, options=replace(OPTIONS, shards=MAX_SHARDS))
     worker = await site.peer("worker", clock=clock, options=replace(OPTIONS, shards=1))
     await created(creator, 20)
-    for _ in range(4):
+    for _ in range(LOOKS):
         await worker.drain()
         clock.jump(WIDE_SECONDS)
     highest = max(job.shard for job in await creator.manager.list_jobs(limit=100))

@@ -79,3 +79,13 @@ def test_where_a_job_was_found_is_asked_from_then_on(found: Sequence[int], known
 
 def test_of_all_there_can_be_none_is_left_to_look_for() -> None:
     assert looks(asked(own=MAX_SHARDS), 2) == [tuple(range(MAX_SHARDS))] * 2
+
+
+@given(own=st.integers(1, MAX_SHARDS), found=st.lists(st.integers(0, MAX_SHARDS - 1), max_size=8))
+def test_with_one_route_all_are_found_within_minutes(own: int, found: list[int]) -> None:
+    shards = asked(own)
+    seen = {*shards.ask(1, 0)}
+    for number in range(1, 8):
+        shards.found(found[number : number + 1])
+        seen |= {*shards.ask(1, WIDE_SECONDS * number)}
+    assert seen == set(range(MAX_SHARDS))
