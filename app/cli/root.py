@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from app import __version__
-from app.cli import catalog, demo, doctor, enqueue, jobs, queues, runs, schedules, types, worker
+from app.cli import catalog, demo, doctor, enqueue, follow, jobs, queues, runs, schedules, types, worker
 from app.cli.output import problem
 from app.cli.session import FAILED, check_settings, logs_to_stderr
 
@@ -27,6 +27,9 @@ app.add_typer(queues.app, name="queues")
 app.add_typer(types.app, name="types")
 app.add_typer(schedules.app, name="schedules")
 app.add_typer(catalog.app, name="catalog")
+jobs.app.command("logs")(follow.logs)
+jobs.app.command("watch")(follow.watch)
+jobs.app.command("stats")(follow.stats)
 app.command("demo")(demo.demo)
 app.command("enqueue")(enqueue.enqueue)
 app.command("worker")(worker.worker)

@@ -198,10 +198,19 @@ class JobReader:
         return {str(status): await store.count(Query("jobs.list", {"status": str(status)})) for status in JobStatus}
 
     async def _waiting_seconds(self) -> float | None:
-        """How long the longest waiting claimable job has waited; None if there is none."""
-        page = await self.runtime.store.query(Query("jobs.ready_by_age", limit=1))
-        ready = page.records[0].fields["ready_at"] if page.records else None
-        return (self.runtime.clock.now() - ready).total_seconds() if isinstance(ready, datetime) else None
+        """How long the job has waited that could have run for longest; None if there is none.
+
+        It is claimable, or was delayed and its time has come without any worker looking.
+        """
+        now = self.runtime.clock.now()
+        asked = {"ready_at": Query("jobs.ready_by_age", limit=1), "wake_at": Query("jobs.due", until=now, limit=1)}
+        waited: list[float] = []
+        for name, query in asked.items():
+            for record in (await self.runtime.store.query(query)).records:
+                since = record.fields[name]
+                if isinstance(since, datetime):
+                    waited.append((now - since).total_seconds())
+        return max(waited, default=None)
 
     async def get_status(self) -> dict[str, Any]:
         """Uptime, how many job types there are, and how many jobs in each status."""

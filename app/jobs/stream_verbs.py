@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 from app.jobs.models import JobProgress, LogEntry
@@ -14,7 +14,7 @@ from app.jobs.streams import Follow, SavedResult, Subscription, check_after, log
 class StreamVerbs(JobReader):
     """Follows jobs, in whichever process they run. Several may follow one job; nobody waits for anybody."""
 
-    async def subscribe_progress(self, job_id: str) -> AsyncIterator[JobProgress]:
+    async def subscribe_progress(self, job_id: str) -> AsyncGenerator[JobProgress, None]:
         """The job's progress, newest state first, until the job ends; from whichever process runs it.
 
         Raises:

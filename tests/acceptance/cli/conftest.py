@@ -137,6 +137,7 @@ def torpor(place: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch) -
 
 TASKS = """
 import asyncio
+from pathlib import Path
 
 from app.jobs import ContinueLater, job
 
@@ -153,6 +154,16 @@ async def own_long(ctx):
     while not ctx.is_stopping:
         await asyncio.sleep(0.01)
     raise ContinueLater(0, {"seen": ctx.attempt})
+
+
+@job("own_tells")
+async def own_tells(ctx):
+    for part, message in enumerate(("first", "second"), 1):
+        await ctx.log(message)
+        await ctx.report_progress(part, 2, message)
+        await ctx.flush()
+        while not Path("go").exists():
+            await asyncio.sleep(0.01)
 
 
 @job("own_stubborn")

@@ -24,6 +24,14 @@ def open_shop(registry: Registry) -> None:
         await ctx.save_result({"seen": n})
         return {"n": n}
 
+    @job("shop_counts", registry=registry)
+    async def shop_counts(ctx: JobContext) -> None:
+        await ctx.log("one")
+        await ctx.log("two", "warning")
+        await ctx.flush()
+        await ctx.log("three")
+        await ctx.report_progress(3, 3, "counted")
+
     @job("shop_broken", registry=registry)
     async def shop_broken(ctx: JobContext) -> None:
         raise PermanentError("the shop is closed")

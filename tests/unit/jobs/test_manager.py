@@ -491,9 +491,21 @@ async def test_health() -> None:
     health = await engine.manager.get_system_health()
     assert health["status"] == "degraded"
     assert "a job has waited 5m 1s; is a worker running" in health["problems"][0]
+    for _ in range(60):
+        await engine.submitted("it")  # however many came later
+    health = await engine.manager.get_system_health()
+    assert (health["status"], health["oldest_waiting_seconds"]) == ("degraded", 301.0)
     plan.refuse(Operation.COUNT)
     health = await engine.manager.get_system_health()
     assert (health["status"], len(health["problems"])) == ("unreachable", 1)
+
+
+async def test_health_sees_a_delayed_job_whose_time_has_come_and_nobody_looked(engine: Engine) -> None:
+    await engine.submitted("it", delay=60)
+    assert (await engine.manager.get_system_health())["oldest_waiting_seconds"] is None
+    engine.clock.jump(60 + 301)
+    health = await engine.manager.get_system_health()
+    assert (health["status"], health["oldest_waiting_seconds"]) == ("degraded", 301.0)
 
 
 async def test_a_closed_manager_opens_again_at_the_next_verb(engine: Engine) -> None:
