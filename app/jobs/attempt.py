@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from app.jobs.context import BlockingJobContext, JobContext, PauseNow, StopFlag, set_current_job_context
+from app.jobs.context import BlockingJobContext, JobContext, StopFlag, set_current_job_context
 from app.jobs.definition import JobDefinition
 from app.jobs.errors import (
     AttemptTimeout,
@@ -24,7 +24,7 @@ from app.jobs.errors import (
     ReviewNeeded,
     TorporError,
 )
-from app.jobs.events import AskReview, Complete, Event, Fail, Hold, Release, Retry, Slice, Stop
+from app.jobs.events import AskReview, Complete, Event, Fail, Release, Retry, Slice, Stop
 from app.jobs.lease import Holder
 from app.jobs.models import JobError, JobResult
 from app.jobs.retry import decide_retry
@@ -45,7 +45,13 @@ class StopKind(StrEnum):
     DURATION = "duration"
     TIMEOUT = "timeout"
     SHUTDOWN = "shutdown"
+    PLACE = "place"
+    """Its permit is lost, so that another job may run in its place."""
     LOST = "lost"
+
+
+_GIVING_BACK = (StopKind.SHUTDOWN, StopKind.PLACE)
+"""Stops for which the job goes back, to run again later."""
 
 
 class Skipped:
@@ -147,7 +153,7 @@ class Attempt:
             return
         self.stop = kind
         self.flag.reason = self.flag.reason or reason
-        if kind is StopKind.SHUTDOWN:
+        if kind in _GIVING_BACK:
             self.flag.stopping = True
         else:
             self.flag.cancelled = True
@@ -214,6 +220,8 @@ class Attempt:
         """What the handler's end means for its job."""
         if self._task is None or not self._task.done():
             raise RuntimeError("event: the handler has not ended; wait for it first")
+        if self.flag.leaving is not None:
+            return self._left_event(self.flag.leaving)
         if self._task.cancelled():
             return self._cut_event()
         error = self._task.exception()
@@ -236,8 +244,14 @@ class Attempt:
         kept = result.model_copy(update={"error": message}) if result.error else result
         return Fail(JobError(code="RESULT_FAILED", message=message), kept)
 
+    def _left_event(self, event: Event) -> Event:
+        """A verb has ended the attempt; what the handler made of that does not matter, but a stop does."""
+        if self.stop is StopKind.TIMEOUT:
+            return self._failure(AttemptTimeout(self.holder.job.timeout_seconds or 0.0))
+        return Stop(self.flag.reason) if self.flag.cancelled else event
+
     def _cut_event(self) -> Event:
-        if self.stop is StopKind.SHUTDOWN:
+        if self.stop in _GIVING_BACK:
             return Release()
         if self.stop is StopKind.TIMEOUT:
             return self._failure(AttemptTimeout(self.holder.job.timeout_seconds or 0.0))
@@ -252,13 +266,11 @@ class Attempt:
             if error.checkpoint is not None:
                 self.holder.set_checkpoint(error.checkpoint)
             return Slice(self.now() + timedelta(seconds=error.seconds))
-        if isinstance(error, PauseNow):
-            return Hold()
         if isinstance(error, ReviewNeeded):
             return AskReview(tidy(str(error.reason), MESSAGE_CHARACTERS), error.request, error_of(error))
         if self.stop in (StopKind.CANCEL, StopKind.DURATION):
             return Stop(self.flag.reason)
-        if self.stop is StopKind.SHUTDOWN and self.was_cut:
+        if self.stop in _GIVING_BACK and self.was_cut:
             return Release()  # being cut off is no failure, whatever a library makes of it
         return self._failure(error)
 

@@ -197,6 +197,8 @@ class JobManager:
     get_paused = _blocking(AsyncJobManager.get_paused)
     retry_job = _blocking(AsyncJobManager.retry_job)
     review = _blocking(AsyncJobManager.review)
+    send_event = _blocking(AsyncJobManager.send_event)
+    list_events = _blocking(AsyncJobManager.list_events)
     delete_job = _blocking(AsyncJobManager.delete_job)
     cleanup_old_jobs = _blocking(AsyncJobManager.cleanup_old_jobs)
     resume_interrupted_jobs = _blocking(AsyncJobManager.resume_interrupted_jobs)

@@ -12,10 +12,13 @@ from contextvars import ContextVar
 from functools import update_wrapper
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-from app.jobs.errors import HandlerSignal, LeaseLost, NoEngine
+from app.jobs.errors import LeaseLost, NoEngine
+from app.jobs.events import Event
+from app.jobs.leaving import Leave
 from app.jobs.models import Job, JobProgress, Json
-from app.jobs.step_verbs import BlockingStepVerbs, StepVerbs
+from app.jobs.step_verbs import BlockingStepVerbs
 from app.jobs.texts import LINE_CHARACTERS, MESSAGE_CHARACTERS, tidy
+from app.jobs.wait_verbs import WaitVerbs
 from app.stores.base import Store, Write
 
 if TYPE_CHECKING:
@@ -29,25 +32,26 @@ R = TypeVar("R")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
-class PauseNow(HandlerSignal):
-    """Raised by `save_checkpoint` when somebody asked for a pause: the checkpoint is where to go on."""
-
-    code = "PAUSED"
-
-
 class StopFlag:
     """Whether and why an attempt should end; shared by its context and whoever watches over it."""
 
-    __slots__ = ("cancelled", "pausing", "reason", "stopping")
+    __slots__ = ("cancelled", "leaving", "pausing", "reason", "stopping")
 
     def __init__(self) -> None:
         self.cancelled = False
         self.stopping = False
         self.pausing = False
+        self.leaving: Event | None = None
+        """What becomes of the job when a verb has ended the attempt, whatever the handler makes of that."""
         self.reason = ""
 
+    def leave(self, event: Event) -> Leave:
+        """What a verb raises to end the attempt."""
+        self.leaving = event
+        return Leave(event)
 
-class JobContext(StepVerbs):
+
+class JobContext(WaitVerbs):
     """One attempt's view of its job. Every verb raises `LeaseLost` once the lease is somebody else's."""
 
     def __init__(
@@ -222,8 +226,7 @@ class JobContext(StepVerbs):
         """
         self._holder.set_checkpoint(checkpoint)
         self._checkpoint = checkpoint
-        if self._flag.pausing:
-            raise PauseNow("paused at a checkpoint")
+        self.leave_if_asked()
         await self._flush_if_due()
 
     async def commit(self, writes: Sequence[Write]) -> None:
@@ -327,6 +330,9 @@ class BlockingJobContext(BlockingStepVerbs):
     save_checkpoint = _blocking(JobContext.save_checkpoint)
     commit = _blocking(JobContext.commit)
     flush = _blocking(JobContext.flush)
+    sleep = _blocking(JobContext.sleep)
+    wait_for_event = _blocking(JobContext.wait_for_event)
+    request_review = _blocking(JobContext.request_review)
 
 
 AnyContext = JobContext | BlockingJobContext
@@ -355,7 +361,6 @@ __all__ = [
     "BlockingJobContext",
     "JobContext",
     "LeaseLost",
-    "PauseNow",
     "StopFlag",
     "clear_current_job_context",
     "get_current_job_context",

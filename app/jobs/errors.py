@@ -100,6 +100,16 @@ class ScheduleNotFound(BadInput):
         super().__init__("name", f"there is no schedule {name[:200]!r}", "list the schedules to see which there are")
 
 
+class BatchNotFound(BadInput):
+    """No batch has that id."""
+
+    code: ClassVar[str] = "BATCH_NOT_FOUND"
+
+    def __init__(self, batch_id: str) -> None:
+        self.batch_id = batch_id
+        super().__init__("batch_id", f"there is no batch {batch_id[:200]!r}", "list the batches to see which there are")
+
+
 class IllegalTransition(BadInput):
     """The job's state does not allow what was asked."""
 
@@ -277,6 +287,15 @@ class PermanentError(HandlerSignal):
     """Fail the job now: trying again cannot help."""
 
     code: ClassVar[str] = "PERMANENT_ERROR"
+
+
+class EventTimeout(PermanentError, TimeoutError):
+    """An event did not come in the time that a handler was willing to wait."""
+
+    code: ClassVar[str] = "EVENT_TIMEOUT"
+
+    def __init__(self, job_id: str, name: str) -> None:
+        super().__init__(f"job {job_id}: no event {name!r} came in time; catch EventTimeout to go on without it")
 
 
 class StepNameTwice(PermanentError):

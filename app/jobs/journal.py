@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from app.jobs.clock import Clock
 from app.jobs.codec import SCHEMA_VERSION, Stored, canonical_json
+from app.jobs.inbox import Inbox
 from app.jobs.models import Json, changed
 from app.jobs.records import JobRecords
 from app.jobs.results import pages
@@ -29,8 +30,15 @@ class Journal:
     def __init__(self, holder: Holder, clock: Clock) -> None:
         self.holder = holder
         self.clock = clock
+        self.inbox: Inbox | None = None
+        """Where events are found; None without a store."""
         self._book: StepBook | None = None
         self._reading = asyncio.Lock()
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether a later attempt finds what is recorded here."""
+        return self.inbox is not None
 
     async def begin(self, kind: StepKind, name: str) -> Call:
         """Take in that the handler calls a step; what an earlier attempt recorded of it comes with the answer.
@@ -103,6 +111,7 @@ class StoredJournal(Journal):
 
     def __init__(self, holder: Holder, clock: Clock, store: Store, records: JobRecords) -> None:
         super().__init__(holder, clock)
+        self.inbox = Inbox(store, records.codec)
         self._store = store
         self._records = records
 
@@ -169,6 +178,15 @@ async def recorded_steps(store: Store, records: JobRecords, job_id: str) -> list
     found = await pages(store, "steps.of_job", job_id)
     values = await records.read_texts([Stored(str(record.fields["result"])) for record in found])
     return [_step(record, value) for record, value in zip(found, values, strict=True)]
+
+
+def received_events(steps: Iterable[Step]) -> dict[str, datetime]:
+    """The events for whoever waits that a job has received: their ids, and when they were sent."""
+    return {
+        step.value["id"]: datetime.fromisoformat(step.value["sent_at"])
+        for step in steps
+        if step.kind is StepKind.EVENT and step.value.get("for_anybody")
+    }
 
 
 def deletes_of(step: Step) -> list[Write]:

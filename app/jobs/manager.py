@@ -17,6 +17,7 @@ from app.jobs.binding import bind, default_runtime
 from app.jobs.dependency_verbs import DependencyVerbs
 from app.jobs.durations import duration_seconds
 from app.jobs.errors import BadInput, IllegalTransition, JobNotFound, NoHandler
+from app.jobs.event_verbs import EventVerbs
 from app.jobs.events import Decide, Event, RequestCancel, RequestPause, Requeue, Resume, Start
 from app.jobs.executor import JobHandler, handler_definition
 from app.jobs.middleware import Middleware
@@ -37,7 +38,7 @@ logger = logging.getLogger(__name__)
 CLEAN_PAGE = 100
 
 
-class AsyncJobManager(StreamVerbs, PauseVerbs, DependencyVerbs, ScheduleVerbs):
+class AsyncJobManager(StreamVerbs, PauseVerbs, DependencyVerbs, ScheduleVerbs, EventVerbs):
     """Creates, steers and reads jobs. Opens its store at the first verb; close it, or use it as a context manager."""
 
     def __init__(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,6 +13,8 @@ from app.jobs.errors import TooLarge, Unreadable
 from app.jobs.models import Job, Json, LogEntry, RunSummary, is_key
 from app.stores.base import Delete, Insert, Put, Record, Store, Update, Value, Write
 
+logger = logging.getLogger(__name__)
+
 PLAIN_TEXTS = frozenset({"name", "description", "metadata"})
 """Texts that stay in the job's own record however long they are, and so must not be long."""
 
@@ -19,6 +22,8 @@ PLAIN_TEXTS = frozenset({"name", "description", "metadata"})
 RECORD_SHARE = 10
 """A job has eight texts of any length; with what else it says, each gets this part of a record at most."""
 
+TOLD_AT_MOST = 10_000
+"""So many jobs that cannot be read are remembered."""
 TORN_READS = 3
 """How often a job is read again whose chunks do not fit it."""
 
@@ -48,13 +53,38 @@ class JobRecords:
         self._codec = codec
         self._chance = chance
         self._limits = limits
+        self._told: dict[str, None] = {}
+        """The newest of the jobs that could not be read, so that each is told of once."""
         # All the texts of one job have to fit into its record together.
         self._inline_bytes = min(limits.inline_bytes, store.limits().bytes_per_record // RECORD_SHARE)
+
+    @property
+    def inline_bytes(self) -> int:
+        """How long user data may be to stay in its own record."""
+        return self._inline_bytes
 
     @property
     def codec(self) -> Codec:
         """The codec of all user data."""
         return self._codec
+
+    def readable(self, record: Record) -> Job | None:
+        """The job of a record; None, told in the log once, if this version of the code cannot read it."""
+        try:
+            return self._codec.job(record)
+        except (ValueError, TypeError) as error:
+            if record.id not in self._told:
+                self._told[record.id] = None
+                if len(self._told) > TOLD_AT_MOST:
+                    self._told.pop(next(iter(self._told)), None)
+                logger.warning("job %s is set aside: this version of the code cannot read it: %s", record.id, error)
+            return None
+
+    def _read(self, record: Record) -> Job:
+        try:
+            return self._codec.job(record)
+        except (ValueError, TypeError) as error:
+            raise Unreadable(record.id, "record", error) from error
 
     async def find(self, ids: Sequence[str]) -> list[Record | None]:
         """The record of each job, None where there is none; a store is not asked for an id that no record can have."""
@@ -66,11 +96,12 @@ class JobRecords:
         """The newest state of each job with all its data, None where there is none.
 
         Raises:
-            Unreadable: stored user data that the codec cannot read, if `strict`; else it is left out.
+            Unreadable: a record that this version of the code cannot read; or stored user data that the codec
+                cannot read, if `strict`; else it is left out.
         """
         for _ in range(TORN_READS):
             found = await self.find(ids)
-            jobs = [self._codec.job(record) if record is not None else None for record in found]
+            jobs = [self._read(record) if record is not None else None for record in found]
             try:
                 await self.resolve([job for job in jobs if job is not None])
                 return jobs
@@ -81,8 +112,11 @@ class JobRecords:
         return jobs
 
     async def decode(self, records: Sequence[Record]) -> list[Job]:
-        """The jobs of records that a query brought, with all their data but what the codec cannot read."""
-        jobs = [self._codec.job(record) for record in records]
+        """The jobs of records that a query brought, with all their data but what the codec cannot read.
+
+        Those that this version of the code cannot read at all are left out, and told in the log.
+        """
+        jobs = [job for job in map(self.readable, records) if job is not None]
         await self.resolve(jobs, strict=False)
         return jobs
 

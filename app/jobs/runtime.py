@@ -6,21 +6,21 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
-from app.jobs.admission import Admission
+from app.jobs.arrivals import Arrivals
 from app.jobs.clock import Chance, Clock, SystemClock
 from app.jobs.codec import Codec, TextCodec
 from app.jobs.errors import TorporError
 from app.jobs.group import GroupCommit
 from app.jobs.lease import LeaseParts
-from app.jobs.limits import Limit
+from app.jobs.limit_parts import Limits
 from app.jobs.linking import Links
+from app.jobs.mailbox import Mailbox
 from app.jobs.middleware import Hooks, Middleware
 from app.jobs.models import Job
 from app.jobs.options import EngineOptions
 from app.jobs.overlap import OverlapGuard
 from app.jobs.parking import Parking
 from app.jobs.parking_duty import ParkingDuty
-from app.jobs.pauses import Pauses
 from app.jobs.progress import ProgressBroker
 from app.jobs.queue import Queue
 from app.jobs.records import JobRecords
@@ -85,13 +85,15 @@ class Runtime:
             settlement=Settlement(self.records, self.options.keep_jobs, self.options.keep_runs),
             wake_ups=self.wake_ups,
         )
-        self.pauses = Pauses(store, self.clock)
-        self.queue = Queue(self.parts, self.options, Admission(self.pauses))
-        self.parking = Parking(store, self.queue)
-        self.parking_duty = ParkingDuty(store, self.parking, {Limit.PAUSE: self._resumed})
+        self.limits = Limits(self.parts, self.registry)
+        self.queue = Queue(self.parts, self.options, self.limits.admission)
+        self.parking = Parking(self.queue, self.limits.parked)
+        self.parking_duty = ParkingDuty(store, self.limits.parked, self.limits.freed_by(self.parking))
+        self.mailbox = Mailbox(self.parts, self.queue)
+        self.arrivals = Arrivals(self.parts, self.queue)
         self.links = Links(self.parts, self.queue)
         self.release = Release(self.queue, self.parts, self._follow)
-        self.followups: list[Followup] = []
+        self.followups: list[Followup] = [self.arrivals.look_again]
         """What is done, in this order, after a job has changed in a way that may let others go on."""
         self.schedules = ScheduleRecords(store, self.codec, self.options.data)
         self.schedule_editor = ScheduleEditor(self.commits, self.records, self.schedules, self.clock)
@@ -127,13 +129,6 @@ class Runtime:
             application=self.application,
             waker=self.waker,
         )
-
-    async def _resumed(self, job: Job, limit: int) -> int:
-        """Let jobs of a type go on that is paused no more."""
-        paused = await self.pauses.read()
-        if job.parked_on is None or job.type in paused.types:
-            return 0
-        return await self.parking.free(job.parked_on, limit)
 
     async def settled(self, job: Job) -> None:
         """A lease ended, or a job was changed by hand: tell those who listen here, and let others go on.

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from app.jobs.errors import BadInput, HandlerSignal, LeaseLost, TorporError
+from app.jobs.events import Hold
 from app.jobs.models import Json
 from app.jobs.steps import Call, StepKind
 from app.jobs.threads import run_in_thread
@@ -75,9 +76,7 @@ class StepVerbs:
     def leave_if_asked(self) -> None:
         """End the attempt here if somebody asked for a pause: what is recorded is where to go on."""
         if self._flag.pausing:
-            from app.jobs.context import PauseNow
-
-            raise PauseNow("paused at a step")
+            raise self._flag.leave(Hold())
 
     async def step(
         self,

@@ -97,6 +97,8 @@ class StepBook:
         self._recorded = {step.key: step for step in recorded}
         self._by_call = {step.call: step for step in self._recorded.values()}
         self._called: set[StepKey] = set()
+        self._unnamed: dict[StepKey, int] = {}
+        """How many names were made of each stem."""
         self._at_work = 0
         self._in_order = True
 
@@ -107,7 +109,7 @@ class StepBook:
 
     def next_name(self, kind: StepKind, stem: str) -> str:
         """A name for the next step that the handler did not name: the stem, and a number from the second on."""
-        number = 1 + sum(1 for each, name in self._called if each is kind and name.partition("#")[0] == stem)
+        number = self._unnamed[kind, stem] = self._unnamed.get((kind, stem), 0) + 1
         return stem if number == 1 else f"{stem}#{number}"
 
     def begin(self, key: StepKey) -> Call:
