@@ -58,7 +58,8 @@ async def _ready(runtime: Runtime, queue: JobQueue) -> list[Job]:
         highest = await runtime.store.query(Query("jobs.by_priority", where, until=below, reverse=True, limit=1))
         if not highest.records:
             return []
-        below = int(runtime.codec.job(highest.records[0]).priority)
+        priority = highest.records[0].fields["priority"]
+        below = priority if isinstance(priority, int) else 0
         first = await _first_ready(runtime, where, below)
         if first is not None:
             return await runtime.records.decode([first])
@@ -72,7 +73,9 @@ async def _first_ready(runtime: Runtime, where: Mapping[str, Value], priority: i
         query = Query("jobs.by_priority", where, since=priority, until=priority + 1, limit=_PAGE, cursor=cursor)
         page = await runtime.store.query(query)
         for record in page.records:
-            job = runtime.codec.job(record)
+            job = runtime.records.readable(record)
+            if job is None:
+                continue
             if first is not None and job.created_at > first[0]:
                 return first[1]  # they come by age, and none is ready before it was created
             if job.ready_at is not None and (first is None or job.ready_at < first[0]):

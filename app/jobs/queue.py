@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence, Set
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -20,6 +20,7 @@ from app.jobs.events import Claim, Event, LoseLease, Promote
 from app.jobs.lease import Lease, LeaseParts
 from app.jobs.models import Job, JobQueue, JobStatus, changed
 from app.jobs.options import EngineOptions
+from app.jobs.records import SET_ASIDE, set_aside
 from app.jobs.shards import AskedShards
 from app.jobs.transitions import transition
 from app.stores.base import (
@@ -32,6 +33,7 @@ from app.stores.base import (
     RecordTooLarge,
     StoreError,
     StoreUnavailable,
+    Update,
 )
 
 logger = logging.getLogger(__name__)
@@ -211,9 +213,9 @@ class Queue:
         leased: dict[str, Job] = {}
 
         def lease(record: Record) -> Fields | None:
-            before = self._decoded(record)
+            before = parts.records.readable(record)
             if before is None:
-                return None
+                return set_aside(now)
             answer = asked.ask(before)
             if answer is Verdict.LEAVE:
                 return None
@@ -223,8 +225,10 @@ class Queue:
             return parts.records.codec.patch(before, after)
 
         def promote(record: Record) -> Fields | None:
-            before = self._decoded(record)
-            return None if before is None else parts.records.codec.patch(before, transition(before, Promote(), now))
+            before = parts.records.readable(record)
+            if before is None:
+                return set_aside(now)
+            return parts.records.codec.patch(before, transition(before, Promote(), now))
 
         request = ClaimRequest(
             queues=tuple(map(str, queues)),
@@ -237,7 +241,7 @@ class Queue:
         )
         try:
             claimed = await parts.store.claim(request, lease, promote)
-            jobs = [changed(leased[r.id], {"version": r.version}) for r in claimed.records]
+            jobs = [changed(leased[r.id], {"version": r.version}) for r in claimed.records if r.id in leased]
             full = claimed.full_page
         except OutcomeUnknown as lost:
             logger.warning("the answer to a claim was lost (%s); reading back", lost)
@@ -247,14 +251,6 @@ class Queue:
             full = True
         self._shards.found(job.shard for job in jobs)
         return [Lease(parts, job, sent_at) for job in jobs if job.status is JobStatus.RUNNING], full
-
-    def _decoded(self, record: Record) -> Job | None:
-        """The job of a record; None, told in the log, if this version of the code cannot read it."""
-        try:
-            return self._parts.records.codec.job(record)
-        except (ValueError, TypeError):
-            logger.exception("job %s cannot be read by this version and is left alone", record.id)
-            return None
 
     async def _read_back(self, job_ids: Sequence[str], until: float) -> list[Record | None]:
         """The stored jobs as they are now, whatever it takes until that monotonic time: they may be ours."""
@@ -270,7 +266,7 @@ class Queue:
 
     def decoded(self, records: Sequence[Record]) -> list[Job]:
         """The jobs of records; those that this version of the code cannot read are left out, and told in the log."""
-        return [job for job in map(self._decoded, records) if job is not None]
+        return self._parts.records.decoded(records)
 
     def _claimed(self, before: Job, event: Event, now: datetime) -> Job:
         # A job that had to begin earlier ends here.
@@ -363,6 +359,12 @@ class Queue:
         self._parts.wake_ups.note(after)
         return changed(after, {"version": versions[-1]})
 
+    async def _set_leases_aside(self, records: Sequence[Record], readable: Set[str]) -> None:
+        """Let leases that ran out of jobs that nobody here can read not fill the page at each look."""
+        later = {"lease_expires_at": self._parts.clock.now() + SET_ASIDE}
+        unread = [record for record in records if record.id not in readable]
+        await _gather([self._parts.commits.send([Update("jobs", each.id, later, each.version)]) for each in unread])
+
     async def take_back(
         self, limit: int, *, everything: bool = False, grace: timedelta = timedelta(0)
     ) -> list[tuple[Job, Job | None]]:
@@ -378,7 +380,8 @@ class Queue:
         """
         until = None if everything else self._parts.clock.now() - grace
         page = await self._parts.store.query(Query("jobs.leased", until=until, limit=limit))
-        found = [self._parts.records.codec.job(record) for record in page.records]
+        found = self._parts.records.decoded(page.records)
+        await self._set_leases_aside(page.records, {job.id for job in found})
         changes = await _gather([self.change(job, LoseLease()) for job in found])
         taken: list[tuple[Job, Job | None]] = []
         for job, answer in zip(found, changes, strict=True):

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from app.jobs.clock import Chance
 from app.jobs.codec import SCHEMA_VERSION, USER_FIELDS, Codec, Stored, blank_user_data
 from app.jobs.errors import TooLarge, Unreadable
 from app.jobs.models import Job, Json, LogEntry, RunSummary, is_key
-from app.stores.base import Delete, Insert, Put, Record, Store, Update, Value, Write
+from app.stores.base import Delete, Fields, Insert, Put, Record, Store, Update, Value, Write
 
 logger = logging.getLogger(__name__)
 
@@ -22,6 +22,8 @@ PLAIN_TEXTS = frozenset({"name", "description", "metadata"})
 RECORD_SHARE = 10
 """A job has eight texts of any length; with what else it says, each gets this part of a record at most."""
 
+SET_ASIDE = timedelta(minutes=5)
+"""How long a job waits that this version of the code cannot read, until it is offered again."""
 TOLD_AT_MOST = 10_000
 """So many jobs that cannot be read are remembered."""
 TORN_READS = 3
@@ -36,6 +38,14 @@ class DataLimits:
     """Above this a field is cut into chunk records of this size; less where a store's records hold less."""
     field_bytes: int = 4 * 1024 * 1024
     """Above this it is refused."""
+
+
+def set_aside(now: datetime) -> Fields:
+    """What keeps a job that this version of the code cannot read out of the way of others, and in sight.
+
+    It waits as a delayed job does, and is offered again: to a worker of the version that wrote it, perhaps.
+    """
+    return {"ready_at": None, "wake_at": now + SET_ASIDE, "updated_at": now}
 
 
 def is_job_id(job_id: object) -> bool:
@@ -80,6 +90,10 @@ class JobRecords:
                 logger.warning("job %s is set aside: this version of the code cannot read it: %s", record.id, error)
             return None
 
+    def decoded(self, records: Sequence[Record]) -> list[Job]:
+        """The jobs of records, without those that this version of the code cannot read. Their user data is not read."""
+        return [job for job in map(self.readable, records) if job is not None]
+
     def _read(self, record: Record) -> Job:
         try:
             return self._codec.job(record)
@@ -116,7 +130,7 @@ class JobRecords:
 
         Those that this version of the code cannot read at all are left out, and told in the log.
         """
-        jobs = [job for job in map(self.readable, records) if job is not None]
+        jobs = self.decoded(records)
         await self.resolve(jobs, strict=False)
         return jobs
 

@@ -151,7 +151,7 @@ class Watchdog:
         page = await runtime.store.query(Query("jobs.releasing", {"release": "pending"}, until=until, limit=PAGE))
         if dry_run:
             return len(page.records)
-        jobs = [runtime.codec.job(record) for record in page.records]
+        jobs = runtime.records.decoded(page.records)
         return sum([await runtime.release.finish(job) for job in jobs])
 
     async def free_parked_jobs(self, *, dry_run: bool = False) -> int:
