@@ -66,6 +66,9 @@ locals {
     { collection = "jobs", fields = ["parked_on", "priority desc", "created_at"] },
     # jobs.parked_by_age
     { collection = "jobs", fields = ["parked_on", "created_at"] },
+    # batches.list
+    { collection = "batches", fields = ["status", "created_at"] },
+    { collection = "batches", fields = ["status", "created_at desc"] },
     # runs.list
     { collection = "runs", fields = ["job_id", "ended_at"] },
     { collection = "runs", fields = ["type", "ended_at"] },
@@ -103,6 +106,8 @@ locals {
     { collection = "jobs", field = "waiting_since", orders = ["ASCENDING"] },
     { collection = "gates", field = "waiting_since", orders = ["ASCENDING"] },
     { collection = "limits", field = "expires_at", orders = ["ASCENDING"] },
+    { collection = "manifests", field = "delete_at", orders = ["ASCENDING"] },
+    { collection = "batches", field = "created_at", orders = ["ASCENDING", "DESCENDING"] },
     { collection = "runs", field = "ended_at", orders = ["ASCENDING", "DESCENDING"] },
     { collection = "events", field = "sent_at", orders = ["ASCENDING", "DESCENDING"] },
     { collection = "events", field = "untold_since", orders = ["ASCENDING"] },
@@ -162,6 +167,12 @@ locals {
     ]
     limits = [
       "schema_version", "holder", "job_id", "epoch", "queues", "types", "stamp",
+    ]
+    batches = [
+      "schema_version", "status", "name", "total", "digest", "on_complete", "pages", "updated_at", "stamp",
+    ]
+    manifests = [
+      "schema_version", "batch_id", "seq", "text", "stamp",
     ]
     rollups = [
       "schema_version", "made_at", "counts", "stamp",

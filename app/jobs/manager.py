@@ -13,17 +13,19 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
 
+from app.jobs.batch_verbs import BatchVerbs
 from app.jobs.binding import bind, default_runtime
 from app.jobs.dependency_verbs import DependencyVerbs
 from app.jobs.durations import duration_seconds
 from app.jobs.errors import BadInput, IllegalTransition, JobNotFound, NoHandler
 from app.jobs.event_verbs import EventVerbs
-from app.jobs.events import Decide, Event, RequestCancel, RequestPause, Requeue, Resume, Start
+from app.jobs.events import Event, RequestCancel, RequestPause, Requeue, Resume, Start
 from app.jobs.executor import JobHandler, handler_definition
 from app.jobs.middleware import Middleware
 from app.jobs.models import Job, JobStatus, Json
 from app.jobs.pause_verbs import PauseVerbs
-from app.jobs.request import JobRequest, check_reason, job_of, request_of
+from app.jobs.preparing import prepared
+from app.jobs.request import JobRequest, check_reason, request_of
 from app.jobs.retention import delete_page, delete_record, ended_before
 from app.jobs.runtime import Runtime
 from app.jobs.schedule_verbs import ScheduleVerbs
@@ -38,7 +40,7 @@ logger = logging.getLogger(__name__)
 CLEAN_PAGE = 100
 
 
-class AsyncJobManager(StreamVerbs, PauseVerbs, DependencyVerbs, ScheduleVerbs, EventVerbs):
+class AsyncJobManager(StreamVerbs, PauseVerbs, DependencyVerbs, ScheduleVerbs, EventVerbs, BatchVerbs):
     """Creates, steers and reads jobs. Opens its store at the first verb; close it, or use it as a context manager."""
 
     def __init__(
@@ -179,22 +181,7 @@ class AsyncJobManager(StreamVerbs, PauseVerbs, DependencyVerbs, ScheduleVerbs, E
             IdempotencyConflict: as for `create_job`; other jobs of the call may have been created.
         """
         runtime = await self._ready()
-        now = runtime.clock.now()
-        shards = runtime.options.shards
-        depths = await self._depths({request.parent_id for request in requests if request.parent_id is not None})
-        jobs = [
-            job_of(
-                request,
-                runtime.registry,
-                now,
-                runtime.chance,
-                shards,
-                start=auto_start,
-                depth=depths.get(request.parent_id or "", 0),
-            )
-            for request in requests
-        ]
-        await runtime.hooks.before_create(jobs)
+        jobs = await prepared(runtime, requests, start=auto_start)
         if auto_start:
             self._hint_without_worker()
         wanted = [await runtime.links.wanted(each, runtime.registry.dependencies(each.type)) for each in requests]
@@ -212,19 +199,6 @@ class AsyncJobManager(StreamVerbs, PauseVerbs, DependencyVerbs, ScheduleVerbs, E
         if unit:
             await runtime.store.enlist(transaction, unit)
         return [there[job.id] for job in jobs]
-
-    async def _depths(self, parents: set[str]) -> dict[str, int]:
-        if not parents:
-            return {}
-        ids = sorted(parents)
-        found = await self.runtime.records.find(ids)
-        depths: dict[str, int] = {}
-        for parent, record in zip(ids, found, strict=True):
-            if record is None:
-                raise BadInput("parent_id", f"there is no job {parent!r}", "create the parent first")
-            depth = record.fields.get("depth")
-            depths[parent] = (depth if isinstance(depth, int) else 0) + 1
-        return depths
 
     def _hint_without_worker(self) -> None:
         if not self._embedded and not self._hinted:
@@ -323,49 +297,11 @@ class AsyncJobManager(StreamVerbs, PauseVerbs, DependencyVerbs, ScheduleVerbs, E
         given = {"settings": settings, "checkpoint": checkpoint, "max_duration_seconds": limit}
 
         def decide(job: Job) -> Requeue:
-            checked = self._payload_for(job, payload)
+            checked = payload_for(job, payload, self.runtime.registry)
             changes = {name: value for name, value in {**given, "payload": checked}.items() if value is not None}
             return Requeue(keep_checkpoint, changes)
 
         return await self._requeued(job_id, decide)
-
-    def _payload_for(self, job: Job, payload: Mapping[str, Json] | None) -> dict[str, Json] | None:
-        """A payload that somebody gives an existing job."""
-        definition = self.runtime.registry.find(job.type)
-        if payload is None or definition is None:
-            return None if payload is None else dict(payload)
-        return definition.check_payload(dict(payload))
-
-    async def review(
-        self,
-        job_id: str,
-        decision: str,
-        by: str,
-        comment: str = "",
-        payload: Mapping[str, Json] | None = None,
-    ) -> Job:
-        """Decide about a job that waits for a person.
-
-        Args:
-            job_id: the job.
-            decision: `approve` runs it again, `edit` with another payload, `reject` ends it CANCELLED.
-            by: who decided.
-            comment: why.
-            payload: for `edit`, the new payload; checked as at creation.
-
-        Raises:
-            JobNotFound, IllegalTransition: there is no such job, or it does not wait for review.
-            BadInput: an unknown decision, or a payload that does not fit.
-        """
-        if decision not in ("approve", "edit", "reject"):
-            raise BadInput("decision", f"{decision!r} is not a decision", "use approve, edit or reject")
-        if (decision == "edit") != (payload is not None):
-            raise BadInput("payload", "goes with edit, and edit needs it", "give a payload exactly when editing")
-
-        def decide(job: Job) -> Event:
-            return Decide(decision, by, comment, self._payload_for(job, payload))  # type: ignore[arg-type]  # checked above
-
-        return await self._changed(job_id, decide)
 
     async def _changed(self, job_id: str, decide: Callable[[Job], Event | None]) -> Job:
         await self._ready()

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 from app.jobs.arrivals import Arrivals
+from app.jobs.batches import Batches
 from app.jobs.clock import Chance, Clock, SystemClock
 from app.jobs.codec import Codec, TextCodec
 from app.jobs.errors import TorporError
@@ -93,6 +94,7 @@ class Runtime:
         self.arrivals = Arrivals(self.parts, self.queue)
         self.links = Links(self.parts, self.queue)
         self.release = Release(self.queue, self.parts, self._follow)
+        self.batches = Batches(self.parts, self.links, self.release)
         self.followups: list[Followup] = [self.arrivals.look_again]
         """What is done, in this order, after a job has changed in a way that may let others go on."""
         self.schedules = ScheduleRecords(store, self.codec, self.options.data)

@@ -239,6 +239,8 @@ class StoreLimits:
     """Whether a manager on this store runs a worker of its own unless told otherwise."""
     single_process: bool = False
     """Whether only this process can hold leases, so that at start none of them is alive."""
+    bulk_writes_per_second: float | None = None
+    """How fast many records may be created at first, half as fast again every five minutes; None for no limit."""
     claim_alternatives: int = 30
     """How many routes times shards one claim may ask for before it costs more."""
 

@@ -153,6 +153,22 @@ SCHEDULES = Collection(
 )
 UNIQUES = Collection("uniques", {"schema_version": _I, "job_id": _K, "until": _AT, "look_at": _AT})
 """Which job a uniqueness key belongs to, and until when."""
+BATCHES = Collection(
+    "batches",
+    {
+        "schema_version": _I,
+        "status": _K,
+        "name": _T,
+        "total": _I,
+        "digest": _K,
+        "on_complete": _K,
+        "pages": _I,
+        "created_at": _AT,
+        "updated_at": _AT,
+    },
+)
+MANIFESTS = Collection("manifests", {"schema_version": _I, "batch_id": _K, "seq": _I, "text": _T, "delete_at": _AT})
+"""Pages of what a large batch is going to be."""
 EXERCISES = Collection(
     "exercises",
     {
@@ -178,6 +194,8 @@ COLLECTIONS: tuple[Collection, ...] = (
     CHUNKS,
     ROLLUPS,
     GATES,
+    BATCHES,
+    MANIFESTS,
     LIMITS,
     SCHEDULES,
     UNIQUES,
@@ -218,6 +236,8 @@ SHAPES: tuple[Shape, ...] = (
     Shape("jobs.waiting", "jobs", (Order("waiting_since"),), contains="unmet"),
     Shape("gates.waiting", "gates", (Order("waiting_since"),), contains="unmet"),
     Shape("jobs.dependents", "jobs", (Order("created_at"),), contains="depends_on"),
+    Shape("batches.list", "batches", (Order("created_at"),), optional=("status",), reversible=True),
+    Shape("manifests.expiring", "manifests", (Order("delete_at"),)),
     Shape("runs.list", "runs", (Order("ended_at"),), optional=("job_id", "type", "queue", "outcome"), reversible=True),
     Shape("logs.of_job", "logs", (Order("first"),), equal=("job_id",), reversible=True),
     Shape("results.of_job", "results", (Order("seq"),), equal=("job_id",)),

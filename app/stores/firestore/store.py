@@ -193,6 +193,8 @@ def _limits(*, is_emulator: bool) -> StoreLimits:
         claim_batch=20,
         claim_alternatives=MAX_DISJUNCTIONS,
         rounds_in_flight=8,
+        # https://firebase.google.com/docs/firestore/best-practices#ramping_up_traffic
+        bulk_writes_per_second=None if is_emulator else 500.0,
         # An empty look costs three reads: at this pace one idle worker stays within the free 50,000 a day.
         poll_seconds=10.0,
         reads_are_priced=True,

@@ -49,6 +49,13 @@ TABLES: dict[str, dict[str, str]] = {
     "limits": {"key": "holder job_id", "int": "schema_version epoch", "time": "expires_at", "keys": "queues types"},
     "schedules": {"text": "definition state", "int": "schema_version", "time": "created_at next_at"},
     "uniques": {"key": "job_id", "int": "schema_version", "time": "until look_at"},
+    "batches": {
+        "key": "status digest on_complete",
+        "text": "name",
+        "int": "schema_version total pages",
+        "time": "created_at updated_at",
+    },
+    "manifests": {"key": "batch_id", "text": "text", "int": "schema_version seq", "time": "delete_at"},
     "exercises": {
         "key": "family status",
         "text": "name document",
@@ -76,6 +83,8 @@ INDEXES: tuple[tuple[str, str, str, str], ...] = (
     ("jobs", "parked_by_age", "parked_on created_at id", "parked_on"),
     ("jobs", "awaiting", "waiting_for created_at id", "waiting_for"),
     ("limits", "expiring", "expires_at id", "expires_at"),
+    ("batches", "list", "created_at id", "created_at"),
+    ("manifests", "expiring", "delete_at id", "delete_at"),
     ("runs", "list", "ended_at id", "ended_at"),
     ("runs", "list_job_id", "job_id ended_at id", "job_id ended_at"),
     ("logs", "of_job", "job_id first id", "first"),
