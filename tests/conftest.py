@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.services.firestore_emulator import firestore_emulator as run_firestore_emulator
+from tests.services.pubsub_emulator import pubsub_emulator as run_pubsub_emulator
 from tests.services.reach import reached
 from tests.services.scratch_database import MYSQL, POSTGRES, scratch_database
 from tests.services.shared_data import find_shared_data
@@ -24,6 +25,12 @@ def anyio_backend() -> str:
 def firestore_emulator() -> Iterator[str]:
     """The `host:port` of a Firestore emulator."""
     yield from reached(run_firestore_emulator())
+
+
+@pytest.fixture(scope="session")
+def pubsub_emulator() -> Iterator[str]:
+    """The `host:port` of a Pub/Sub emulator."""
+    yield from reached(run_pubsub_emulator())
 
 
 @pytest.fixture(scope="session")

@@ -112,6 +112,11 @@ class Worker:
         """Whether it can take work: not stopping, and not every slot leaked."""
         return not self._stopping.is_set() and self.executor.leaked < self.executor.max_concurrent
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether it was told to stop, or its time was up: there may be work left that it would have done."""
+        return self._stopping.is_set()
+
     def stop(self) -> None:
         """Claim nothing more, tell handlers, give leases back. `run` returns when that is done."""
         self._stopping.set()
@@ -145,6 +150,8 @@ class Worker:
         clock = self._runtime.clock
         self.report = WorkReport()
         self.executor.deadline = None if max_seconds is None else clock.monotonic() + max_seconds
+        permits = self._runtime.limits.permits
+        permits.on_lost.add(self.executor.give_up_place)
         watch = await self._runtime.store.watch("jobs")
         timers = [self._spawn(self._stop_after(max_seconds))] if max_seconds is not None else []
         if self._upkeep is not None:
@@ -158,6 +165,8 @@ class Worker:
                 timer.cancel()
             await asyncio.gather(*timers, stopping, return_exceptions=True)
             await self._give_back(work)
+            permits.on_lost.discard(self.executor.give_up_place)
+            await permits.close()
             await watch.close()
             await self.executor.close()
         if not work.cancelled():
@@ -281,6 +290,13 @@ class Worker:
         self._at_work -= 1
 
     async def _run_one(self, lease: Lease) -> None:
+        self._runtime.limits.permits.attend(lease.job.id)
+        try:
+            await self._run_attended(lease)
+        finally:
+            self._runtime.limits.permits.done(lease.job.id)
+
+    async def _run_attended(self, lease: Lease) -> None:
         try:
             job = await self.executor.run(lease, self._ended)
         except Exception:  # whatever went wrong with one job is told, and the others go on

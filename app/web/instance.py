@@ -117,13 +117,9 @@ class Instance:
             return Answer(Outcome.FULL)
         self._draining = True
         try:
-            began = asyncio.get_running_loop().time()
-            budget = min(seconds, self._work_seconds)
-            report = await self._work(self.free_slots, drain=True, max_seconds=budget)
+            report = await self._work(self.free_slots, drain=True, max_seconds=min(seconds, self._work_seconds))
         finally:
             self._draining = False
-        if asyncio.get_running_loop().time() - began >= budget and not self._stopping:
-            await self._waker.wake([Hint(more=True)])
         return Answer(Outcome.DONE if report.claimed else Outcome.NOTHING, _told(report))
 
     async def sweep(self) -> Answer:
@@ -185,14 +181,18 @@ class Instance:
         if self._stopping:
             raise ShuttingDown
 
-    async def _work(self, slots: int, *, max_seconds: float | None = None, **how: Any) -> WorkReport:
+    async def _work(self, slots: int, *, drain: bool, max_seconds: float | None = None, **how: Any) -> WorkReport:
+        """Work in so many slots; a drain that was cut short wakes the next, because hints were spent on it."""
         self._check_running()
         worker = Worker(self._manager.runtime, concurrency=slots)
         self._taken += slots
         self._workers.add(worker)
         self._idle.clear()
         try:
-            return await worker.run(max_seconds=max_seconds or self._work_seconds, **how)
+            report = await worker.run(drain=drain, max_seconds=max_seconds or self._work_seconds, **how)
+            if drain and worker.is_stopping:
+                await self._waker.wake([Hint(more=True)])
+            return report
         finally:
             # A handler that would not stop keeps its slot until it does.
             self._taken -= slots

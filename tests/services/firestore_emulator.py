@@ -1,21 +1,12 @@
 """A Firestore emulator of the test session's own."""
 
-import http.client
 import os
-import shutil
-import socket
-import subprocess
-import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO
 
-from tests.services.firestore_jar import find_firestore_jar
-from tests.services.unavailable import ServiceUnavailable
+from tests.services.emulator_jar import FIRESTORE
+from tests.services.emulator_process import emulator_process
 
-READY_SECONDS = 60.0
-STOP_SECONDS = 15.0
 # The emulator keeps every document in memory and grows without end; past this it collects garbage instead.
 HEAP_LIMIT = "-Xmx1536m"
 
@@ -33,66 +24,8 @@ def firestore_emulator() -> Iterator[str]:
     if running:
         yield running
         return
-
-    jar = find_firestore_jar()
-    java = shutil.which("java")
-    if java is None:
-        raise ServiceUnavailable("the Firestore emulator needs Java: install Debian's package openjdk-17-jre-headless")
-    port = _free_port()
-    command = [java, HEAP_LIMIT, "-Duser.language=en", "-cp", str(jar)]
-    command += ["com.google.cloud.datastore.emulator.firestore.CloudFirestore", "start"]
-    command += ["--host=127.0.0.1", f"--port={port}"]
-    # A killed test run can't stop its emulator any more; where the kernel's parent-death signal can be had, it does.
-    setpriv = shutil.which("setpriv")
-    if setpriv is not None:
-        command = [setpriv, "--pdeathsig", "TERM", *command]
-
-    with tempfile.TemporaryFile() as output:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
-        try:
-            _wait_until_ready(process, port, output)
-            yield f"127.0.0.1:{port}"
-        finally:
-            _stop(process)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _wait_until_ready(process: subprocess.Popen[bytes], port: int, output: IO[bytes]) -> None:
-    deadline = time.monotonic() + READY_SECONDS
-    while not _answers(port):
-        if process.poll() is not None:
-            raise ServiceUnavailable(f"the Firestore emulator ended with {process.returncode}:\n{_tail(output)}")
-        if time.monotonic() > deadline:
-            raise ServiceUnavailable(f"the Firestore emulator was not ready in {READY_SECONDS:g} s:\n{_tail(output)}")
-        time.sleep(0.1)
-
-
-def _answers(port: int) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
-    try:
-        connection.request("GET", "/")
-        return connection.getresponse().status == http.HTTPStatus.OK
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
-
-
-def _tail(output: IO[bytes], size: int = 2000) -> str:
-    output.seek(0)
-    return output.read().decode(errors="replace")[-size:]
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+    jar = str(FIRESTORE.find())
+    main = "com.google.cloud.datastore.emulator.firestore.CloudFirestore"
+    start = [HEAP_LIMIT, "-Duser.language=en", "-cp", jar, main, "start", "--host=127.0.0.1"]
+    with emulator_process("Firestore", lambda port: [*start, f"--port={port}"]) as address:
+        yield address

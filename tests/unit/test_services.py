@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.services.firestore_jar import find_firestore_jar
+from tests.services.emulator_jar import FIRESTORE, JARS, EmulatorJar
 from tests.services.reach import reached
 from tests.services.shared_data import find_shared_data
 from tests.services.unavailable import ServiceUnavailable
@@ -33,12 +33,15 @@ def test_a_missing_service_fails_in_ci(monkeypatch: pytest.MonkeyPatch) -> None:
         next(reached(_Missing()))
 
 
-def test_a_named_jar_that_is_missing_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("emulator", JARS.values(), ids=JARS)
+def test_a_named_jar_that_is_missing_is_refused_by_name(
+    emulator: EmulatorJar, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     jar = tmp_path / "emulator.jar"
-    monkeypatch.setenv("TORPOR_TEST_FIRESTORE_JAR", str(jar))
+    monkeypatch.setenv(emulator.variable, str(jar))
 
-    with pytest.raises(ServiceUnavailable, match=r"emulator\.jar.*TORPOR_TEST_FIRESTORE_JAR"):
-        find_firestore_jar()
+    with pytest.raises(ServiceUnavailable, match=rf"emulator\.jar.*{emulator.package}.*{emulator.variable}"):
+        emulator.find()
 
 
 def test_a_named_jar_is_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -46,7 +49,7 @@ def test_a_named_jar_is_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     jar.touch()
     monkeypatch.setenv("TORPOR_TEST_FIRESTORE_JAR", str(jar))
 
-    assert find_firestore_jar() == jar
+    assert FIRESTORE.find() == jar
 
 
 def test_real_data_is_looked_for_beside_the_checkout(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
