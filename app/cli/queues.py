@@ -60,7 +60,7 @@ def stats(as_json: JsonFlag = False) -> None:
     if as_json:
         print_json([{"queue": str(line.queue), "paused": line.paused, "jobs": line.jobs} for line in lines])
         return
-    columns = ("queue", *(Column(str(status), 2) for status in _SHOWN), Column("", 1))
+    columns: tuple[Column | str, ...] = ("queue", *(Column(str(status), 2) for status in _SHOWN), Column("", 1))
     rows = ((str(line.queue), *line.jobs.values(), "paused" if line.paused else "open") for line in lines)
     table("Queues", columns, rows)
 

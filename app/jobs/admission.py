@@ -8,10 +8,13 @@ the next round can decide. What may not run is parked, in one write, and hides n
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TypeAlias
 
+from app.jobs.concurrency import ConcurrencyLimits, ConcurrencyRound
 from app.jobs.events import Event, Park
+from app.jobs.lease import Lease
 from app.jobs.limits import Limit, limit_name
 from app.jobs.models import Job, JobQueue
 from app.jobs.pauses import Paused, Pauses
@@ -28,30 +31,67 @@ Answer: TypeAlias = Event | Verdict
 """The event that the candidate meets instead of being taken, or whether it is taken at all."""
 
 
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who claims, and what it could run at once."""
+
+    worker_id: str
+    queues: tuple[JobQueue, ...]
+    """In the order in which they are polled."""
+    routes: tuple[str, ...]
+    limit: int
+
+    def wanting(self, limit: int) -> Asker:
+        """The same, for so many jobs."""
+        return replace(self, limit=limit)
+
+    def could_run(self, job: Job) -> bool:
+        """Whether it serves the job's queue and route."""
+        return job.queue in self.queues and job.route in self.routes
+
+    def rank(self, job: Job) -> tuple[int, int, object, str]:
+        """The order in which jobs are taken: by queue, then by priority, then by since when they could be."""
+        since = job.ready_at or job.wake_at or job.created_at
+        return self.queues.index(job.queue), -job.priority, since, job.id
+
+
 class Round:
     """One claim's answers. A store may ask about one job twice, and in another thread, but never two at a time."""
 
-    def __init__(self, paused: Paused) -> None:
-        self.paused = paused
+    def __init__(self, asker: Asker, paused: Paused, concurrency: ConcurrencyRound) -> None:
+        self.asker = replace(asker, queues=tuple(queue for queue in asker.queues if queue not in paused.queues))
+        self.parked = sorted(concurrency.promised, key=self.asker.rank)
+        """Parked jobs that may go on, best first: they have their place among the candidates."""
+        self.concurrency = concurrency
+        self._paused = paused
+        self._taken = 0
         self._answers: dict[str, Answer] = {}
 
     def ask(self, job: Job) -> Answer:
-        """Whether a candidate may be taken."""
+        """What becomes of a candidate."""
         answer = self._answers.get(job.id)
         if answer is None:
             answer = self._answers[job.id] = self._answer(job)
+            self._taken += answer is Verdict.TAKE
         return answer
 
     def _answer(self, job: Job) -> Answer:
-        if job.queue in self.paused.queues:
+        if job.queue in self._paused.queues:
             return Verdict.LEAVE
-        if job.type in self.paused.types:
+        if job.type in self._paused.types:
             return Park(limit_name(Limit.PAUSE, job.type))
-        return Verdict.TAKE
+        if job.parked_on is None and self._taken + self._better_parked(job) >= self.asker.limit:
+            return Verdict.LEAVE
+        permitted = self.concurrency.permits(job)
+        if permitted is None:
+            return Verdict.LEAVE
+        return Verdict.TAKE if permitted else Park(limit_name(Limit.CONCURRENCY, job.type))
 
-    def open_of(self, queues: Sequence[JobQueue]) -> tuple[JobQueue, ...]:
-        """Those of the queues that are not paused."""
-        return tuple(queue for queue in queues if queue not in self.paused.queues)
+    def _better_parked(self, job: Job) -> int:
+        if not self.parked:
+            return 0
+        rank = self.asker.rank(job)
+        return sum(self.asker.rank(parked) < rank for parked in self.parked)
 
     @property
     def turned_away(self) -> int:
@@ -62,21 +102,36 @@ class Round:
 class Admission:
     """Begins and ends the rounds of one engine's claims."""
 
-    def __init__(self, pauses: Pauses) -> None:
+    def __init__(self, pauses: Pauses, concurrency: ConcurrencyLimits) -> None:
         self._pauses = pauses
+        self._concurrency = concurrency
 
-    async def begin(self) -> Round:
-        """A round with what is known now.
+    async def begin(self, asker: Asker) -> Round:
+        """A round with what is known now. `settle` it in any case.
 
         Raises:
-            StoreError: what is paused had to be read, and could not be.
+            StoreError: what had to be read could not be.
         """
-        return Round(await self._pauses.known())
+        paused = await self._pauses.known()
+        queues = frozenset(asker.queues) - paused.queues
 
-    async def end(self, asked: Round) -> bool:
+        def could_run(job: Job) -> bool:
+            return job.queue in queues and asker.could_run(job)
+
+        return Round(asker, paused, await self._concurrency.begin(asker.limit, could_run))
+
+    def settle(self, asked: Round, leases: Sequence[Lease]) -> None:
+        """What was lent for a round is in use by these leases, as far as they were made in it, or free again."""
+        self._concurrency.settle(asked.concurrency, leases)
+
+    async def learn(self, asked: Round) -> bool:
         """Find out what a round lacked.
 
         Returns:
             Whether another round may take what this one did not.
+
+        Raises:
+            StoreError: it could not be found out.
         """
-        return asked.turned_away > 0
+        learned = await self._concurrency.learn(asked.concurrency)
+        return asked.turned_away > 0 or learned or await self._concurrency.look_again()

@@ -367,6 +367,13 @@ class JobExecutor:
             self._heartbeat.unwatch(attempt)
             self._attempts.pop(job_id, None)
 
+    def give_up_place(self, job_id: str) -> None:
+        """Stop a handler that has lost its permit, if it runs here; its job goes back, uncounted."""
+        attempt = self._attempts.get(job_id)
+        if attempt is not None:
+            attempt.request_stop(StopKind.PLACE, "its permit was lost", self._clock.monotonic(), 0.0)
+            self._heartbeat.nudge()
+
     def stop_all(self, grace_seconds: float) -> None:
         """Tell every handler that the worker shuts down, and when it will be cut off. None is begun any more."""
         self._is_stopping = True

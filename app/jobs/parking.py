@@ -7,34 +7,46 @@ from collections.abc import Sequence
 
 from app.jobs.errors import IllegalTransition
 from app.jobs.events import Event, Unpark
-from app.jobs.limits import parked_query
 from app.jobs.models import Job
+from app.jobs.parked import ParkedJobs
 from app.jobs.queue import Queue
-from app.stores.base import OutcomeUnknown, PreconditionFailed, Record, Store
+from app.stores.base import OutcomeUnknown, PreconditionFailed
 
 PAGE = 100
 """Most jobs that are let go on at once."""
 
 
 class Parking:
-    """Finds jobs that wait for something, and lets them go on."""
+    """Lets jobs go on that wait for something."""
 
-    def __init__(self, store: Store, queue: Queue) -> None:
-        self._store = store
+    def __init__(self, queue: Queue, parked: ParkedJobs) -> None:
         self._queue = queue
-
-    async def parked(self, parked_on: str, limit: int, *, by_age: bool = False) -> list[Job]:
-        """The first jobs that wait for this: by priority and then by age, or by age alone."""
-        page = await self._store.query(parked_query(parked_on, limit, by_age=by_age))
-        return self.decoded(page.records)
-
-    def decoded(self, records: Sequence[Record]) -> list[Job]:
-        """The jobs of records, without their user data."""
-        return self._queue.decoded(records)
+        self._parked = parked
 
     async def free(self, parked_on: str, limit: int) -> int:
-        """Let the first few go on that wait for this; answers how many did."""
-        return len(await self.let_go(await self.parked(parked_on, limit)))
+        """Let the first few go on that wait for this; answers how many did.
+
+        Raises:
+            StoreError: the store could not be asked.
+        """
+        return len(await self.let_go(await self._parked.first(parked_on, limit)))
+
+    async def free_all(self, parked_on: str) -> int:
+        """Let everybody go on who waits for this; who comes meanwhile is left to the watchdog.
+
+        Returns:
+            How many went on.
+
+        Raises:
+            StoreError: the store could not be asked; some may have gone on.
+        """
+        count = 0
+        cursor: str | None = None
+        while True:
+            jobs, cursor = await self._parked.page(parked_on, PAGE, cursor)
+            count += len(await self.let_go(jobs))
+            if cursor is None:
+                return count
 
     async def let_go(self, jobs: Sequence[Job], event: Event | None = None) -> list[Job]:
         """Let these go on, each only if it is still as it was seen.
@@ -45,6 +57,9 @@ class Parking:
 
         Returns:
             Those that went on, as they are now.
+
+        Raises:
+            StoreError: the store could not be reached; some may have gone on.
         """
         changes = (self._queue.change(job, event or Unpark()) for job in jobs)
         went: list[Job] = []
@@ -54,18 +69,3 @@ class Parking:
             elif not isinstance(answer, PreconditionFailed | OutcomeUnknown | IllegalTransition):
                 raise answer
         return went
-
-    async def let_all_go(self, parked_on: str) -> int:
-        """Let everybody go on who waits for this; who comes meanwhile is left to the watchdog.
-
-        Returns:
-            How many went on.
-        """
-        count = 0
-        cursor: str | None = None
-        while True:
-            page = await self._store.query(parked_query(parked_on, PAGE, cursor=cursor))
-            count += len(await self.let_go(self.decoded(page.records)))
-            cursor = page.cursor
-            if cursor is None:
-                return count

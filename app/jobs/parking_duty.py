@@ -13,7 +13,8 @@ from typing import TypeAlias
 
 from app.jobs.limits import COLLECTION, SCHEMA_VERSION, Limit, limit_of, next_parked_query
 from app.jobs.models import Job
-from app.jobs.parking import PAGE, Parking
+from app.jobs.parked import ParkedJobs
+from app.jobs.parking import PAGE
 from app.stores.base import Delete, Put, Store
 
 logger = logging.getLogger(__name__)
@@ -29,9 +30,9 @@ Freed: TypeAlias = Callable[[Job, int], Awaitable[int]]
 class ParkingDuty:
     """One round after the other over all that jobs are parked on."""
 
-    def __init__(self, store: Store, parking: Parking, freed: Mapping[Limit, Freed]) -> None:
+    def __init__(self, store: Store, parked: ParkedJobs, freed: Mapping[Limit, Freed]) -> None:
         self._store = store
-        self._parking = parking
+        self._parked = parked
         self._freed = freed
 
     async def run(self, *, dry_run: bool = False) -> int:
@@ -57,7 +58,7 @@ class ParkingDuty:
                 continue
             limit = limit_of(after)
             freed = None if limit is None else self._freed.get(limit)
-            for job in self._parking.decoded(page.records):
+            for job in self._parked.decoded(page.records):
                 if freed is not None:
                     count += await freed(job, PAGE)
         if not dry_run:

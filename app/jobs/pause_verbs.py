@@ -25,7 +25,7 @@ class PauseVerbs(JobReader):
         """
         named = _queue(queue)
         runtime = await self._ready()
-        return await runtime.pauses.change(lambda paused: replace(paused, queues=paused.queues | {named}))
+        return await runtime.limits.pauses.change(lambda paused: replace(paused, queues=paused.queues | {named}))
 
     async def resume_queue(self, queue: str) -> Paused:
         """Let jobs of a paused queue begin again. Resuming one that is not paused changes nothing.
@@ -38,7 +38,7 @@ class PauseVerbs(JobReader):
         """
         named = _queue(queue)
         runtime = await self._ready()
-        return await runtime.pauses.change(lambda paused: replace(paused, queues=paused.queues - {named}))
+        return await runtime.limits.pauses.change(lambda paused: replace(paused, queues=paused.queues - {named}))
 
     async def pause_type(self, job_type: str) -> Paused:
         """Let no further job of a type begin, until it is resumed. It need not be registered in this process.
@@ -51,7 +51,7 @@ class PauseVerbs(JobReader):
         """
         named = _type(job_type)
         runtime = await self._ready()
-        return await runtime.pauses.change(lambda paused: replace(paused, types=paused.types | {named}))
+        return await runtime.limits.pauses.change(lambda paused: replace(paused, types=paused.types | {named}))
 
     async def resume_type(self, job_type: str) -> Paused:
         """Let jobs of a paused type begin again; those that were held back meanwhile are ready when this returns.
@@ -64,14 +64,14 @@ class PauseVerbs(JobReader):
         """
         named = _type(job_type)
         runtime = await self._ready()
-        paused = await runtime.pauses.change(lambda paused: replace(paused, types=paused.types - {named}))
-        await runtime.parking.let_all_go(limit_name(Limit.PAUSE, named))
+        paused = await runtime.limits.pauses.change(lambda paused: replace(paused, types=paused.types - {named}))
+        await runtime.parking.free_all(limit_name(Limit.PAUSE, named))
         return paused
 
     async def get_paused(self) -> Paused:
         """Which queues and types are paused."""
         runtime = await self._ready()
-        return await runtime.pauses.read()
+        return await runtime.limits.pauses.read()
 
 
 def _queue(name: str) -> JobQueue:

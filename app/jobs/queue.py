@@ -10,38 +10,34 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Awaitable, Callable, Sequence, Set
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TypeVar
 
-from app.jobs.admission import Admission, Round, Verdict
+from app.jobs.admission import Admission, Asker
+from app.jobs.claiming import Claiming
 from app.jobs.codec import canonical_json
 from app.jobs.errors import IdempotencyConflict, JobNotFound
-from app.jobs.events import Claim, Event, LoseLease, Promote
+from app.jobs.events import Event, LoseLease
 from app.jobs.lease import Lease, LeaseParts
-from app.jobs.models import Job, JobQueue, JobStatus, changed
+from app.jobs.models import Job, JobQueue, changed
 from app.jobs.options import EngineOptions
-from app.jobs.records import SET_ASIDE, set_aside
-from app.jobs.shards import AskedShards
+from app.jobs.records import SET_ASIDE
 from app.jobs.transitions import transition
 from app.stores.base import (
-    ClaimRequest,
-    Fields,
     OutcomeUnknown,
     PreconditionFailed,
     Query,
     Record,
     RecordTooLarge,
     StoreError,
-    StoreUnavailable,
     Update,
+    Write,
 )
 
 logger = logging.getLogger(__name__)
 
 QUEUES = (JobQueue.PRIORITY, JobQueue.MAINTENANCE)
 """`priority` is always polled first."""
-CLAIM_ROUNDS = 20
-"""How often one claim looks again after it met jobs that are not to run now."""
 MAX_TRIES = 20
 """How often a change by hand is decided anew before its conflict is reported."""
 T = TypeVar("T")
@@ -75,8 +71,7 @@ class Queue:
 
     def __init__(self, parts: LeaseParts, options: EngineOptions, admission: Admission) -> None:
         self._parts = parts
-        self._admission = admission
-        self._shards = AskedShards(options.shards, parts.store.limits().claim_alternatives, parts.chance)
+        self._claiming = Claiming(parts, options, admission)
 
     # --- create ---
 
@@ -177,100 +172,8 @@ class Queue:
         Returns:
             Their leases, and whether more may be claimable right now.
         """
-        leases: list[Lease] = []
-        full = again = False
-        for _ in range(CLAIM_ROUNDS):
-            rest = limit - len(leases)
-            try:
-                asked = await self._admission.begin()
-                open_queues = asked.open_of(queues)
-                found, full = await self._claim_round(worker_id, routes, rest, open_queues, shards, due, asked)
-                leases += found
-                again = await self._admission.end(asked)
-            except StoreError as error:
-                if not leases:
-                    raise
-                # What is claimed already must reach its holder; whatever failed will show again at the next claim.
-                logger.warning("no more than %d jobs could be claimed: %s", len(leases), error)
-                return leases, True
-            if not again or len(leases) >= limit:
-                break
-        return leases, full or again
-
-    async def _claim_round(
-        self,
-        worker_id: str,
-        routes: Sequence[str],
-        limit: int,
-        queues: Sequence[JobQueue],
-        shards: Sequence[int] | None,
-        due: bool,
-        asked: Round,
-    ) -> tuple[list[Lease], bool]:
-        parts = self._parts
-        sent_at = parts.clock.monotonic()
-        now = parts.clock.now()
-        leased: dict[str, Job] = {}
-
-        def lease(record: Record) -> Fields | None:
-            before = parts.records.readable(record)
-            if before is None:
-                return set_aside(now)
-            answer = asked.ask(before)
-            if answer is Verdict.LEAVE:
-                return None
-            token = parts.chance.token()
-            event = Claim(worker_id, lease_token=token, write_id=token, lease_seconds=parts.lease_seconds)
-            after = leased[before.id] = self._claimed(before, event if isinstance(answer, Verdict) else answer, now)
-            return parts.records.codec.patch(before, after)
-
-        def promote(record: Record) -> Fields | None:
-            before = parts.records.readable(record)
-            if before is None:
-                return set_aside(now)
-            return parts.records.codec.patch(before, transition(before, Promote(), now))
-
-        request = ClaimRequest(
-            queues=tuple(map(str, queues)),
-            routes=tuple(routes),
-            limit=limit,
-            now=now,
-            due=due,
-            shards=self._shards.ask(len(routes), sent_at) if shards is None else tuple(shards),
-            spread=self._shards.known if shards is None else 1,
-        )
-        try:
-            claimed = await parts.store.claim(request, lease, promote)
-            jobs = [changed(leased[r.id], {"version": r.version}) for r in claimed.records if r.id in leased]
-            full = claimed.full_page
-        except OutcomeUnknown as lost:
-            logger.warning("the answer to a claim was lost (%s); reading back", lost)
-            read = await self._read_back(list(leased), sent_at + parts.lease_seconds)
-            found = [parts.records.codec.job(record) for record in read if record is not None]
-            jobs = [job for job in found if job.lease_token == leased[job.id].lease_token]
-            full = True
-        self._shards.found(job.shard for job in jobs)
-        return [Lease(parts, job, sent_at) for job in jobs if job.status is JobStatus.RUNNING], full
-
-    async def _read_back(self, job_ids: Sequence[str], until: float) -> list[Record | None]:
-        """The stored jobs as they are now, whatever it takes until that monotonic time: they may be ours."""
-        troubled = 0
-        while True:
-            try:
-                return await self._parts.store.get("jobs", job_ids)
-            except StoreUnavailable:
-                troubled += 1
-                if self._parts.clock.monotonic() >= until:
-                    raise
-                await self._parts.clock.sleep(min(2.0, 0.1 * 2**troubled))
-
-    def decoded(self, records: Sequence[Record]) -> list[Job]:
-        """The jobs of records; those that this version of the code cannot read are left out, and told in the log."""
-        return self._parts.records.decoded(records)
-
-    def _claimed(self, before: Job, event: Event, now: datetime) -> Job:
-        # A job that had to begin earlier ends here.
-        return self._parts.settlement.dated(before, transition(before, event, now), now)
+        asker = Asker(worker_id, tuple(queues), tuple(routes), limit)
+        return await self._claiming.claim(asker, shards=shards, due=due)
 
     async def claim_job(self, worker_id: str, job_id: str) -> Lease | None:
         """Take one job by its id; None if it is not claimable now, or somebody was faster.
@@ -278,34 +181,11 @@ class Queue:
         Raises:
             JobNotFound: there is no such job.
         """
-        parts = self._parts
-        sent_at = parts.clock.monotonic()
-        now = parts.clock.now()
-        (before,) = await parts.records.get([job_id])
-        if before is None:
-            raise JobNotFound(job_id)
-        due = before.ready_at is not None or (before.wake_at is not None and before.wake_at <= now)
-        if before.status is not JobStatus.QUEUED or not due:
-            return None
-        asked = await self._admission.begin()
-        answer = asked.ask(before)
-        if answer is Verdict.LEAVE:
-            return None
-        token = parts.chance.token()
-        event = Claim(worker_id, lease_token=token, write_id=token, lease_seconds=parts.lease_seconds)
-        after = self._claimed(before, event if isinstance(answer, Verdict) else answer, now)
-        try:
-            versions = await parts.commits.commit(parts.records.update(before, after))
-        except PreconditionFailed:
-            return None
-        except OutcomeUnknown:
-            (there,) = await self._read_back([job_id], sent_at + parts.lease_seconds)
-            if there is None or there.fields.get("lease_token") != token:
-                return None
-            versions = [there.version]
-        if after.status is not JobStatus.RUNNING:
-            return None
-        return Lease(parts, changed(after, {"version": versions[-1]}), sent_at)
+        return await self._claiming.claim_job(worker_id, job_id)
+
+    def decoded(self, records: Sequence[Record]) -> list[Job]:
+        """The jobs of records; those that this version of the code cannot read are left out, and told in the log."""
+        return self._parts.records.decoded(records)
 
     # --- change by hand ---
 
@@ -336,8 +216,13 @@ class Queue:
                 if tries >= MAX_TRIES:
                     raise
 
-    async def change(self, before: Job, event: Event) -> Job:
+    async def change(self, before: Job, event: Event, also: Sequence[Write] = ()) -> Job:
         """Write the outcome of one event on exactly this state of a job.
+
+        Args:
+            before: the job as it was read.
+            event: what happens to it; if that changes nothing, nothing is written.
+            also: further writes of the same commit.
 
         Raises:
             IllegalTransition: its status does not allow the event.
@@ -348,6 +233,7 @@ class Queue:
         if after is before:
             return before
         after, unit = self._parts.settlement.complete(before, after, now)
+        unit.extend(also)
         unit.extend(self._parts.records.update(before, after))
         try:
             versions = await self._parts.commits.commit(unit)

@@ -1,0 +1,50 @@
+"""Everything that limits what runs, put together for one engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from app.jobs.admission import Admission
+from app.jobs.concurrency import ConcurrencyLimits
+from app.jobs.lease import LeaseParts
+from app.jobs.limits import Limit, limit_name
+from app.jobs.models import Job
+from app.jobs.parked import ParkedJobs
+from app.jobs.parking import Parking
+from app.jobs.parking_duty import Freed
+from app.jobs.pauses import Pauses
+from app.jobs.permits import Permits
+from app.jobs.registry import Registry
+
+
+class Limits:
+    """The limits of one engine: what is paused, and who holds which permit."""
+
+    def __init__(self, parts: LeaseParts, registry: Registry) -> None:
+        self.parked = ParkedJobs(parts.store, parts.records)
+        self.pauses = Pauses(parts.store, parts.clock)
+        self.permits = Permits(parts.store, parts.clock, parts.chance, parts.lease_seconds, registry)
+        concurrency = ConcurrencyLimits(self.permits, self.parked, registry, parts.clock, parts.lease_seconds)
+        self.admission = Admission(self.pauses, concurrency)
+
+    def freed_by(self, parking: Parking) -> Mapping[Limit, Freed]:
+        """What lets parked jobs go on whose limit is free, for each kind of limit."""
+
+        async def resumed(job: Job, limit: int) -> int:
+            paused = await self.pauses.read()
+            if job.parked_on is None or job.type in paused.types:
+                return 0
+            return await parking.free(job.parked_on, limit)
+
+        async def permitted(job: Job, limit: int) -> int:
+            if job.parked_on is None or not self.permits.knows(job.type):
+                return 0
+            if self.permits.capacity(job.type) is not None:
+                limit = min(limit, await self.permits.free_count(job.type))
+            return await parking.free(job.parked_on, limit) if limit else 0
+
+        async def offer(job_type: str) -> None:
+            await parking.free(limit_name(Limit.CONCURRENCY, job_type), 1)
+
+        self.permits.on_free = offer
+        return {Limit.PAUSE: resumed, Limit.CONCURRENCY: permitted}
