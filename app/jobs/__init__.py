@@ -59,6 +59,7 @@ from app.jobs.functions import (
     release_job,
     retry_job,
 )
+from app.jobs.listing import JobFilter, JobPage
 from app.jobs.manager import AsyncJobManager
 from app.jobs.middleware import LoggingMiddleware, Middleware
 from app.jobs.models import (
@@ -77,11 +78,13 @@ from app.jobs.models import (
 from app.jobs.openagents import OpenAgentsApp
 from app.jobs.options import EngineOptions
 from app.jobs.progress import ProgressBroker
+from app.jobs.records import DataLimits
 from app.jobs.registry import JobRegistry, JobType, Registry
 from app.jobs.repair import Repair, RepairableError, Repairer, execute_with_repair_loop
 from app.jobs.request import JobRequest
 from app.jobs.results import JobResults
-from app.jobs.run_history import DailySummary
+from app.jobs.routes import Served
+from app.jobs.run_history import DailySummary, RunFilter, RunPage
 from app.jobs.runtime import Runtime
 from app.jobs.schedule_sync import SyncReport
 from app.jobs.scheduler import JobScheduler
@@ -108,6 +111,7 @@ __all__ = [
     "Codec",
     "ContinueLater",
     "DailySummary",
+    "DataLimits",
     "Discovered",
     "DiscoveryFailure",
     "DuplicateJobType",
@@ -121,11 +125,13 @@ __all__ = [
     "JobDefinition",
     "JobError",
     "JobExecutor",
+    "JobFilter",
     "JobFunction",
     "JobHandler",
     "JobManager",
     "JobNotFound",
     "JobOptions",
+    "JobPage",
     "JobPriority",
     "JobProgress",
     "JobQueue",
@@ -156,6 +162,8 @@ __all__ = [
     "Repairer",
     "RetryLater",
     "ReviewNeeded",
+    "RunFilter",
+    "RunPage",
     "RunSummary",
     "RunnerResult",
     "RunningLoop",
@@ -164,6 +172,7 @@ __all__ = [
     "Schedule",
     "ScheduleDefinition",
     "ScheduleNotFound",
+    "Served",
     "SkippedSlots",
     "StoreError",
     "StoreUnavailable",

@@ -190,6 +190,34 @@ async def test_a_holder_is_told_about_once_in_three_quarters_of_a_minute_by_howe
     await asyncio.gather(*tasks)
 
 
+async def test_what_following_costs(engine: Engine) -> None:
+    """The figures of docs/costs.md."""
+    engine.job("quiet")(lambda: None)
+    job_id = await engine.submitted("quiet")
+    (lease,), _ = await engine.runtime.queue.claim("w", sorted(engine.registry.routes()), 1)
+    heard: list[str] = []
+    lines = engine.manager.subscribe_logs(job_id)
+    task = asyncio.create_task(collect(lines, heard))
+    await settle()
+    usage = engine.store.usage
+
+    lease.add_log("INFO", "meets what the follower wrote")
+    reads, writes = usage.reads, usage.writes
+    await lease.flush()
+    assert (usage.reads - reads, usage.writes - writes) == (1, 2), "the holder reads back once; log page and job"
+    await settle()
+    for number in range(3):
+        lease.add_log("INFO", f"line {number}")
+        reads, writes = usage.reads, usage.writes
+        await lease.flush()
+        await settle()
+        assert (usage.reads - reads, usage.writes - writes) == (2, 2), "the follower reads job and log page"
+    assert len(heard) == 4
+    lines.close()
+    await settle()
+    await task
+
+
 # --- the queue of a subscriber ---
 
 
