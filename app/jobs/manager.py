@@ -25,8 +25,9 @@ from app.jobs.middleware import Middleware
 from app.jobs.models import Job, JobStatus, Json
 from app.jobs.pause_verbs import PauseVerbs
 from app.jobs.preparing import prepared
-from app.jobs.request import JobRequest, check_reason, request_of
+from app.jobs.request import JobRequest, check_reason, payload_for, request_of
 from app.jobs.retention import delete_page, delete_record, ended_before
+from app.jobs.review_verbs import ReviewVerbs
 from app.jobs.runtime import Runtime
 from app.jobs.schedule_verbs import ScheduleVerbs
 from app.jobs.stream_verbs import StreamVerbs
@@ -40,7 +41,7 @@ logger = logging.getLogger(__name__)
 CLEAN_PAGE = 100
 
 
-class AsyncJobManager(StreamVerbs, PauseVerbs, DependencyVerbs, ScheduleVerbs, EventVerbs, BatchVerbs):
+class AsyncJobManager(StreamVerbs, PauseVerbs, DependencyVerbs, ScheduleVerbs, EventVerbs, BatchVerbs, ReviewVerbs):
     """Creates, steers and reads jobs. Opens its store at the first verb; close it, or use it as a context manager."""
 
     def __init__(

@@ -268,6 +268,9 @@ class Queue:
         page = await self._parts.store.query(Query("jobs.leased", until=until, limit=limit))
         found = self._parts.records.decoded(page.records)
         await self._set_leases_aside(page.records, {job.id for job in found})
+        # A job that must not run twice asks a person now, and what was asked before stays with it.
+        asked = [job for job in found if not job.idempotent and job.review is not None]
+        await self._parts.records.resolve(asked, strict=False)
         changes = await _gather([self.change(job, LoseLease()) for job in found])
         taken: list[tuple[Job, Job | None]] = []
         for job, answer in zip(found, changes, strict=True):

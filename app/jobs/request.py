@@ -114,15 +114,27 @@ def as_utc(value: str | datetime, field: str) -> datetime:
         raise BadInput(field, f"{value!r} is not a time", 'write it like "2026-01-31T12:00:00+00:00"') from problem
 
 
-def check_reason(reason: object) -> None:
-    """Refuse a reason that could not be stored with the request it belongs to.
+def check_reason(reason: object, field: str = "reason") -> None:
+    """Refuse a text that could not be stored with the request it belongs to.
 
     Raises:
         BadInput: it holds NUL or a lone surrogate, or is too long.
     """
     if not isinstance(reason, str) or tidy(reason, MESSAGE_CHARACTERS) != reason:
         remedy = f"give a text of at most {MESSAGE_CHARACTERS:,} characters, without NUL and half characters"
-        raise BadInput("reason", f"{_shown(reason)} cannot be stored", remedy)
+        raise BadInput(field, f"{_shown(reason)} cannot be stored", remedy)
+
+
+def payload_for(job: Job, payload: Mapping[str, Json] | None, registry: Registry) -> dict[str, Json] | None:
+    """A payload that somebody gives an existing job, checked as at creation; None stays None.
+
+    Raises:
+        PayloadInvalid: it does not fit the job's type.
+    """
+    definition = registry.find(job.type)
+    if payload is None or definition is None:
+        return None if payload is None else dict(payload)
+    return definition.check_payload(payload)
 
 
 def request_of(given: Mapping[str, Any]) -> JobRequest:

@@ -10,6 +10,7 @@ from app.jobs.errors import IllegalTransition
 from app.jobs.events import Expire
 from app.jobs.models import Job, JobStatus
 from app.jobs.retention import delete_page, ended_before
+from app.jobs.reviews import expire_reviews
 from app.jobs.run_history import closed_hours, roll_up
 from app.jobs.runtime import Runtime
 from app.stores.base import Delete, OutcomeUnknown, PreconditionFailed, Query
@@ -22,6 +23,8 @@ UNSTARTED_PAGES = 10
 """So many pages are looked through for jobs that have not begun in time."""
 RELEASE_GRACE = timedelta(seconds=10)
 """Whoever ended a job has so long to release what waits for it, before the watchdog does it too."""
+TIDY_SECONDS = 3600.0
+"""How often one watchdog looks for what is left of old batches."""
 ROLLED_HOURS = 26
 """How far back closed hours are rolled up: a day, and what a night without a watchdog left."""
 
@@ -38,8 +41,17 @@ class WatchdogReport:
     """Ended jobs whose release a crash had left half done."""
     unparked: int = 0
     """Parked jobs that nothing held back any more."""
+    batches: int = 0
+    """Batches of which a crash had left only a part written."""
+    reviews_expired: int = 0
+    """Jobs cancelled because nobody decided about them in time."""
+    told: int = 0
+    """Events whose sender had not told all that waited for them."""
     deleted_jobs: int = 0
     deleted_runs: int = 0
+    deleted_events: int = 0
+    deleted_once: int = 0
+    """Keys that were done once, so long ago that they are forgotten."""
     rolled_up: int = 0
     dry_run: bool = False
 
@@ -53,6 +65,7 @@ class Watchdog:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
+        self._tidied_at = float("-inf")
         self._rolled: set[datetime] = set()
         """Hours that have their roll-up for sure, so that a round with nothing to do asks for none."""
 
@@ -71,9 +84,14 @@ class Watchdog:
             "expired": self.expire_unstarted_jobs,
             "released": self.finish_releases,
             "unparked": self.free_parked_jobs,
+            "batches": self.finish_batches,
+            "reviews_expired": self.expire_reviews,
+            "told": self.tell_of_events,
             "rolled_up": self.roll_up_hours,
             "deleted_jobs": self.delete_old_jobs,
             "deleted_runs": self.delete_old_runs,
+            "deleted_events": self.delete_old_events,
+            "deleted_once": self.delete_old_once,
         }
         failed: list[Exception] = []
         for name, duty in duties.items():
@@ -158,6 +176,18 @@ class Watchdog:
         """Let parked jobs go on whose limit is free, or whose type is not paused any more."""
         return await self._runtime.parking_duty.run(dry_run=dry_run)
 
+    async def finish_batches(self, *, dry_run: bool = False) -> int:
+        """Write what is left of batches whose creator did not get that far, and delete what is left of old ones."""
+        runtime = self._runtime
+        found = await runtime.batches.unfinished(PAGE)
+        if dry_run:
+            return len(found)
+        now = runtime.clock.monotonic()
+        if now >= self._tidied_at + TIDY_SECONDS:
+            self._tidied_at = now
+            await runtime.batches.tidy(runtime.options.keep_jobs, PAGE)
+        return sum([await runtime.batches.finish(record) for record in found])
+
     async def delete_old_jobs(self, *, dry_run: bool = False) -> int:
         """Delete ended jobs over their retention time, with their log, results and chunks."""
         keep = self._runtime.options.keep_jobs
@@ -167,14 +197,33 @@ class Watchdog:
         found = await ended_before(store, self._runtime.clock.now() - keep)
         return len(found) if dry_run else await delete_page(store, found)
 
+    async def expire_reviews(self, *, dry_run: bool = False) -> int:
+        """Cancel jobs that wait for a person, when nobody has decided in the time that was given for it."""
+        return await expire_reviews(self._runtime, PAGE, dry_run=dry_run)
+
+    async def tell_of_events(self, *, dry_run: bool = False) -> int:
+        """Let jobs go on that wait for an event whose sender did not come to tell them."""
+        until = self._runtime.clock.now() - RELEASE_GRACE
+        return await self._runtime.mailbox.tell_untold(until, PAGE, dry_run=dry_run)
+
     async def delete_old_runs(self, *, dry_run: bool = False) -> int:
         """Delete run summaries over their own retention time."""
+        return await self._delete_old("runs.list", dry_run=dry_run)
+
+    async def delete_old_events(self, *, dry_run: bool = False) -> int:
+        """Delete events that were sent longer ago than run summaries are kept."""
+        return await self._delete_old("events.list", dry_run=dry_run)
+
+    async def delete_old_once(self, *, dry_run: bool = False) -> int:
+        """Forget keys that were done longer ago than run summaries are kept."""
+        return await self._delete_old("once.done", dry_run=dry_run)
+
+    async def _delete_old(self, shape: str, *, dry_run: bool) -> int:
         keep: timedelta | None = self._runtime.options.keep_runs
         if keep is None:
             return 0
         store = self._runtime.store
-        page = await store.query(Query("runs.list", until=self._runtime.clock.now() - keep, limit=PAGE))
-        if dry_run or not page.records:
-            return len(page.records)
-        await store.commit_each([[Delete("runs", record.id)] for record in page.records])
+        page = await store.query(Query(shape, until=self._runtime.clock.now() - keep, limit=PAGE))
+        if not dry_run and page.records:
+            await store.commit_each([[Delete(record.collection, record.id)] for record in page.records])
         return len(page.records)
