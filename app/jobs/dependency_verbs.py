@@ -89,4 +89,5 @@ class DependencyVerbs(JobReader):
     async def _told(runtime: Runtime, job: Job) -> Job:
         if job.is_terminal:
             await runtime.settled(job)
+        await runtime.wake_ups.send()
         return job

@@ -60,7 +60,7 @@ class LettingGo:
             elif isinstance(answer, BaseException):
                 raise answer
             else:
-                changed.append(_stored(job, answer[-1]))
+                changed.append(self._stored(job, answer[-1]))
         return changed
 
     async def _again(self, record: Record, answer: StoreError) -> Job | None:
@@ -72,7 +72,7 @@ class LettingGo:
                     return None  # done; if it ended by it, its own release says so
                 ((job, unit),) = await self._changes([fresh])
                 try:
-                    return _stored(job, (await self._parts.commits.commit(unit))[-1])
+                    return self._stored(job, (await self._parts.commits.commit(unit))[-1])
                 except (PreconditionFailed, OutcomeUnknown) as problem:
                     answer = problem
         raise answer
@@ -110,6 +110,12 @@ class LettingGo:
         after, more = parts.settlement.complete(job, after, now)
         return after, [*writes, *more, *parts.records.update(job, after)]
 
+    def _stored(self, job: Job | None, version: str) -> Job | None:
+        if job is not None:
+            job.version = version
+            self._parts.wake_ups.note(job)
+        return job
+
 
 class Turns:
     """Who may try again on one record: many jobs that end at once in one process do not get in each other's way."""
@@ -125,9 +131,3 @@ class Turns:
 def _unmet(record: Record) -> tuple[str, ...]:
     unmet = record.fields.get("unmet")
     return unmet if isinstance(unmet, tuple) else ()
-
-
-def _stored(job: Job | None, version: str) -> Job | None:
-    if job is not None:
-        job.version = version
-    return job

@@ -137,6 +137,7 @@ class Links:
                 if there is not None:
                     return self._queue.answered(job, there, answer, unheard=unheard)
                 continue
+            self._parts.wake_ups.note(after)
             return changed(after, {"version": versions[-1]})
         raise answer
 
@@ -330,6 +331,7 @@ class Links:
         after, more = self._parts.settlement.complete(before, after, self._parts.clock.now())
         writes = [*unit, *more, *self._parts.records.update(before, after)]
         versions = await self._parts.commits.commit(writes)
+        self._parts.wake_ups.note(after)
         return changed(after, {"version": versions[-1]})
 
 

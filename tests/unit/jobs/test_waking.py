@@ -130,5 +130,17 @@ async def test_a_paused_job_wakes_somebody_when_it_is_resumed(manager: AsyncJobM
     assert ear.take() == [Hint(created.id)]
 
 
+async def test_what_waits_for_an_ended_job_is_woken_once(manager: AsyncJobManager, runtime: Runtime, ear: Ear) -> None:
+    parent = await manager.submit("quick")
+    children = [await manager.submit("quick", dependencies=[parent.id]) for _ in range(30)]
+    assert ear.take() == [Hint(parent.id)]
+
+    await Worker(runtime).run(max_jobs=1)
+
+    assert ear.take() == [Hint(more=True)] * 2
+    await manager.add_job_dependency(children[0].id, (await manager.create_job("quick")).id)
+    assert ear.take() == []
+
+
 def test_nothing_is_worth_no_hint() -> None:
     assert hints_for([]) == []
