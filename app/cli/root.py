@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from app import __version__
-from app.cli import catalog, demo, doctor, enqueue, follow, jobs, queues, runs, schedules, types, worker
+from app.cli import batches, catalog, demo, doctor, enqueue, follow, jobs, queues, runs, schedules, types, worker
 from app.cli.output import problem
 from app.cli.session import FAILED, check_settings, logs_to_stderr
 
@@ -23,6 +23,7 @@ app = typer.Typer(
 )
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(runs.app, name="runs")
+app.add_typer(batches.app, name="batches")
 app.add_typer(queues.app, name="queues")
 app.add_typer(types.app, name="types")
 app.add_typer(schedules.app, name="schedules")

@@ -9,6 +9,7 @@ async def resize(ctx: JobContext, width: int) -> dict[str, int]:
 """
 
 from app.jobs.attempt import Attempt
+from app.jobs.batches import BatchInfo, BatchStatus, JobBatch
 from app.jobs.blocking import JobManager, LoopThread
 from app.jobs.clock import Chance, Clock, SystemClock
 from app.jobs.codec import Codec, TextCodec
@@ -25,8 +26,10 @@ from app.jobs.discovery import Discovered, DiscoveryFailure, discover
 from app.jobs.errors import (
     AttemptTimeout,
     BadInput,
+    BatchNotFound,
     Cancel,
     ContinueLater,
+    DependencyCycle,
     DuplicateJobType,
     IdempotencyConflict,
     IllegalTransition,
@@ -104,6 +107,9 @@ __all__ = [
     "AttemptTimeout",
     "BadInput",
     "BaseTask",
+    "BatchInfo",
+    "BatchNotFound",
+    "BatchStatus",
     "BlockingJobContext",
     "Cancel",
     "Chance",
@@ -112,6 +118,7 @@ __all__ = [
     "ContinueLater",
     "DailySummary",
     "DataLimits",
+    "DependencyCycle",
     "Discovered",
     "DiscoveryFailure",
     "DuplicateJobType",
@@ -121,6 +128,7 @@ __all__ = [
     "IdempotencyConflict",
     "IllegalTransition",
     "Job",
+    "JobBatch",
     "JobContext",
     "JobDefinition",
     "JobError",

@@ -8,9 +8,9 @@ from typing import Any
 
 from app.jobs.batch_plan import MAX_JOBS, BatchPlan, Links, check_graph, plan_of
 from app.jobs.batches import BatchInfo, BatchStatus, JobBatch, NewBatch, Progress
+from app.jobs.cancelling import cancelled as cancel_one
 from app.jobs.codec import canonical_json
 from app.jobs.errors import BadInput, BatchNotFound, IdempotencyConflict
-from app.jobs.events import Event, RequestCancel
 from app.jobs.linking import check_number
 from app.jobs.listing import JobFilter, page_of
 from app.jobs.models import Job, JobStatus, is_key
@@ -19,7 +19,7 @@ from app.jobs.queue import job_id_of_key
 from app.jobs.reader import JobReader, Jobs
 from app.jobs.request import JobRequest, check_reason, request_of
 from app.jobs.runtime import Runtime
-from app.stores.base import PreconditionFailed, Query, Record
+from app.stores.base import Query, Record
 
 BatchItem = Mapping[str, Any] | JobRequest
 CANCEL_PAGE = 100
@@ -182,29 +182,10 @@ class BatchVerbs(JobReader):
         while True:
             page = await page_of(runtime.store, runtime.records, wanted, CANCEL_PAGE, 0, cursor)
             for job in page.jobs:
-                cancelled += await _cancel(runtime, job.id, reason)
+                cancelled += await cancel_one(runtime, job.id, reason)
             cursor = page.cursor
             if cursor is None:
                 return cancelled
-
-
-async def _cancel(runtime: Runtime, job_id: str, reason: str) -> bool:
-    """Whether a job was cancelled or told; one that has ended meanwhile is let be."""
-    control_id = runtime.chance.token()
-    asked = False
-
-    def decide(job: Job) -> Event | None:
-        nonlocal asked
-        asked = not job.is_terminal
-        return RequestCancel(control_id, reason) if asked else None
-
-    try:
-        job = await runtime.queue.apply(job_id, decide)
-    except PreconditionFailed:
-        return False
-    if asked and job.is_terminal:
-        await runtime.settled(job)
-    return asked
 
 
 def _requests(jobs: Sequence[BatchItem], batch_id: str) -> list[JobRequest]:

@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from app.jobs.batch_verbs import BatchVerbs
 from app.jobs.binding import bind, default_runtime
+from app.jobs.cancelling import cancel_waiting
 from app.jobs.dependency_verbs import DependencyVerbs
 from app.jobs.durations import duration_seconds
 from app.jobs.errors import BadInput, IllegalTransition, JobNotFound, NoHandler
@@ -26,7 +27,7 @@ from app.jobs.models import Job, JobStatus, Json
 from app.jobs.pause_verbs import PauseVerbs
 from app.jobs.preparing import prepared
 from app.jobs.request import JobRequest, check_reason, payload_for, request_of
-from app.jobs.retention import delete_page, delete_record, ended_before
+from app.jobs.retention import delete_page, delete_record, ended_before, is_waited_for
 from app.jobs.review_verbs import ReviewVerbs
 from app.jobs.runtime import Runtime
 from app.jobs.schedule_verbs import ScheduleVerbs
@@ -224,8 +225,14 @@ class AsyncJobManager(StreamVerbs, PauseVerbs, DependencyVerbs, ScheduleVerbs, E
         self._hint_without_worker()
         return await self._changed(job_id, decide)
 
-    async def cancel_job(self, job_id: str, reason: str = "cancelled on request") -> Job:
+    async def cancel_job(self, job_id: str, reason: str = "cancelled on request", *, dependents: bool = False) -> Job:
         """End a job as CANCELLED: at once if it does not run, else its holder is told at its next write.
+
+        Args:
+            job_id: the job.
+            reason: why; kept with the job.
+            dependents: whether to cancel all that waits for it too, directly or not, whatever those would do if it
+                failed.
 
         Raises:
             JobNotFound, IllegalTransition: there is no such job, or it has ended already.
@@ -237,6 +244,8 @@ class AsyncJobManager(StreamVerbs, PauseVerbs, DependencyVerbs, ScheduleVerbs, E
         def decide(job: Job) -> Event | None:
             return None if job.status is JobStatus.CANCELLED else RequestCancel(control_id, reason)
 
+        if dependents:
+            await cancel_waiting(await self._ready(), job_id, reason)
         return await self._changed(job_id, decide)
 
     async def cancel(self, job_id: str, reason: str = "cancelled on request") -> Job:
@@ -317,7 +326,7 @@ class AsyncJobManager(StreamVerbs, PauseVerbs, DependencyVerbs, ScheduleVerbs, E
 
         Raises:
             JobNotFound: there is no such job.
-            IllegalTransition: it is running; cancel it first.
+            IllegalTransition: it is running, or other jobs wait for it; cancel it first.
         """
         runtime = await self._ready()
         while True:
@@ -327,6 +336,12 @@ class AsyncJobManager(StreamVerbs, PauseVerbs, DependencyVerbs, ScheduleVerbs, E
             status = JobStatus(str(record.fields["status"]))
             if status is JobStatus.RUNNING:
                 raise IllegalTransition(job_id, status, "be deleted", ["cancel"])
+            if record.fields.get("release") == "pending":
+                await runtime.release.finish(runtime.codec.job(record))
+                continue
+            if await is_waited_for(runtime.store, record):
+                doing = "be deleted while other jobs wait for it"
+                raise IllegalTransition(job_id, status, doing, ["be retried" if status.is_terminal else "cancel"])
             try:
                 return await delete_record(runtime.store, record)
             except PreconditionFailed:
@@ -353,7 +368,7 @@ class AsyncJobManager(StreamVerbs, PauseVerbs, DependencyVerbs, ScheduleVerbs, E
             return 0
         deleted = 0
         while found := await ended_before(runtime.store, until):
-            deleted += await delete_page(runtime.store, found)
+            deleted += await delete_page(runtime.store, found, runtime.release.let_go_of)
         return deleted
 
     async def resume_interrupted_jobs(self) -> int:

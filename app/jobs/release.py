@@ -16,7 +16,7 @@ from app.jobs.lease import LeaseParts
 from app.jobs.letting_go import LettingGo, Turns
 from app.jobs.models import Job
 from app.jobs.queue import Queue
-from app.stores.base import OutcomeUnknown, PreconditionFailed
+from app.stores.base import OutcomeUnknown, PreconditionFailed, Record
 
 Releaser: TypeAlias = Callable[[Job], Awaitable[None]]
 """Lets go on what waits for this ended job. Returns when nothing of its kind waits any more."""
@@ -83,6 +83,10 @@ class Release:
             for child in ended:
                 await self._told(child)
                 await self.finish(child)
+
+    async def let_go_of(self, record: Record) -> None:
+        """As `let_go`, for a job as the store has it, which is about to be deleted."""
+        await self.let_go(self._parts.records.codec.job(record))
 
     async def _done(self, job: Job) -> bool:
         try:

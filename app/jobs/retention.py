@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
+from typing import TypeAlias
 
 from app.jobs.models import Job
 from app.jobs.results import pages
 from app.stores.base import Delete, PreconditionFailed, Query, Record, Store, Verify
+
+LetGo: TypeAlias = Callable[[Record], Awaitable[None]]
+"""Ends the waiting of all that wait for an ended job."""
 
 PAGE = 100
 BELONGINGS = {"logs": "logs.of_job", "results": "results.of_job", "steps": "steps.of_job", "chunks": "chunks.of_job"}
@@ -38,6 +42,15 @@ async def delete_record(store: Store, record: Record) -> None:
     await store.commit([*deletes, Delete("jobs", record.id, record.version)])
 
 
+async def is_waited_for(store: Store, record: Record) -> bool:
+    """Whether other jobs wait for a job."""
+    if not record.fields.get("has_dependents"):
+        return False
+    shapes = ("jobs.waiting", "gates.waiting")
+    pages = [await store.query(Query(shape, {"unmet": (record.id,)}, limit=1)) for shape in shapes]
+    return any(page.records for page in pages)
+
+
 async def ended_before(store: Store, until: datetime) -> Sequence[Record]:
     """A page of jobs that ended before a time, the oldest first, without those whose release is not done."""
     found: list[Record] = []
@@ -50,8 +63,13 @@ async def ended_before(store: Store, until: datetime) -> Sequence[Record]:
             return found
 
 
-async def delete_page(store: Store, records: Sequence[Record]) -> int:
+async def delete_page(store: Store, records: Sequence[Record], let_go: LetGo) -> int:
     """Delete jobs as they were found; one that somebody retried meanwhile stays.
+
+    Args:
+        store: where they are.
+        records: the jobs.
+        let_go: what is done first for each that others wait for: until it is retried, which can't happen any more.
 
     Returns:
         How many were deleted.
@@ -59,6 +77,8 @@ async def delete_page(store: Store, records: Sequence[Record]) -> int:
     deleted = 0
     for record in records:
         try:
+            if await is_waited_for(store, record):
+                await let_go(record)
             await delete_record(store, record)
             deleted += 1
         except PreconditionFailed:

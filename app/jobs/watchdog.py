@@ -195,7 +195,7 @@ class Watchdog:
             return 0
         store = self._runtime.store
         found = await ended_before(store, self._runtime.clock.now() - keep)
-        return len(found) if dry_run else await delete_page(store, found)
+        return len(found) if dry_run else await delete_page(store, found, self._runtime.release.let_go_of)
 
     async def expire_reviews(self, *, dry_run: bool = False) -> int:
         """Cancel jobs that wait for a person, when nobody has decided in the time that was given for it."""

@@ -57,12 +57,13 @@ VERBS = words("""
     get_job get list_jobs list wait get_job_status get_job_results get_logs subscribe_progress
     subscribe_logs unsubscribe_logs subscribe_results
     cleanup_old_jobs resume_interrupted_jobs get_status uptime is_running get_system_health get_job_metrics
-    get_run_history get_daily_summary register_handler close
+    get_run_history get_daily_summary register_handler close create_job_batch get_batch_jobs get_batch list_batches
+    cancel_batch add_job_dependency remove_job_dependency get_dependencies get_dependent_jobs
 """)
 
 CONTEXT = words("""
     job_id job_type attempt worker_id mode payload settings checkpoint remaining is_cancelled cancel
-    report_progress log save_result save_checkpoint
+    report_progress log save_result save_checkpoint dependencies dependency_results
 """)
 
 OPTIONS: dict[str, Any] = {
@@ -90,13 +91,6 @@ OPTIONS: dict[str, Any] = {
 }
 
 LATER = [
-    *(
-        f"app.jobs:{manager}.{verb}"
-        for manager in ("AsyncJobManager", "JobManager")
-        for verb in words("""
-            create_job_batch get_batch_jobs
-        """)
-    ),
     *(
         f"app.jobs:{context}.{verb}"
         for context in ("JobContext", "BlockingJobContext")

@@ -54,7 +54,7 @@ async def test_a_job_that_was_retried_since_it_was_found_stays_whole(engine: Eng
     found = await ended_before(engine.store, NOON + DAY)
     before = await engine.records()
     await engine.manager.retry_job(ended)
-    assert await delete_page(engine.store, found) == 0
+    assert await delete_page(engine.store, found, engine.runtime.release.let_go_of) == 0
     with pytest.raises(PreconditionFailed):
         await delete_record(engine.store, found[0])
     after = await engine.records()
@@ -67,6 +67,6 @@ async def test_a_job_that_was_retried_since_it_was_found_stays_whole(engine: Eng
 async def test_all_that_is_a_jobs_own_goes_with_it(engine: Engine, ended: str) -> None:
     found = await ended_before(engine.store, NOON + DAY)
     assert [record.id for record in found] == [ended]
-    assert await delete_page(engine.store, found) == 1
+    assert await delete_page(engine.store, found, engine.runtime.release.let_go_of) == 1
     assert {name: number for name, number in (await engine.records()).items() if number} == {"runs": 1}
     assert await ended_before(engine.store, NOON + DAY) == []
