@@ -124,10 +124,12 @@ class ScheduleVerbs(JobReader):
         schedule = new_schedule(definition, now)
         try:
             (version,) = await runtime.store.commit([runtime.schedules.insert(schedule)])
-        except (PreconditionFailed, OutcomeUnknown):
+        except PreconditionFailed:
+            raise BadInput("name", f"there is a schedule {name!r} already", "use another name") from None
+        except OutcomeUnknown:
             there = await runtime.schedules.find(name)
             if there is None or (there.definition, there.created_at) != (definition, now):
-                raise BadInput("name", f"there is a schedule {name!r} already", "use another name") from None
+                raise
             return there
         return schedule.model_copy(update={"version": version})
 
@@ -197,7 +199,7 @@ class ScheduleVerbs(JobReader):
         for attempt in range(TRIES):
             schedule = await runtime.schedules.get(name)
             job = job_out_of_turn(
-                schedule, self._checked(runtime, schedule, payload), runtime.clock.now(), runtime.chance
+                schedule, self._payload_of(runtime, schedule, payload), runtime.clock.now(), runtime.chance
             )
             after = schedule.model_copy(update={"last_job_id": job.id, "last_slot": None})
             unit: list[Write] = [*runtime.records.insert(job), runtime.schedules.update(schedule, after)]
@@ -214,7 +216,9 @@ class ScheduleVerbs(JobReader):
         raise AssertionError("the last try returns or raises")
 
     @staticmethod
-    def _checked(runtime: Runtime, schedule: Schedule, payload: Mapping[str, Json] | None) -> Mapping[str, Json] | None:
+    def _payload_of(
+        runtime: Runtime, schedule: Schedule, payload: Mapping[str, Json] | None
+    ) -> Mapping[str, Json] | None:
         definition = runtime.registry.find(schedule.job_type)
         if payload is None or definition is None:
             return payload
