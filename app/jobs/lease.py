@@ -24,6 +24,7 @@ from app.jobs.journal import Journal, StoredJournal
 from app.jobs.models import LATE, Job, JobError, JobProgress, JobResult, JobStatus, Json, LogEntry, changed
 from app.jobs.records import JobRecords
 from app.jobs.settlement import Settlement
+from app.jobs.summaries import run_id, told_apart
 from app.jobs.transitions import transition
 from app.jobs.waking import WakeUps
 from app.stores.base import (
@@ -296,25 +297,36 @@ class Lease:
         """
         try:
             try:
-                ended = await self._write(self._ending(event), renew=False)
+                ended = await self._end(event)
             except (BadInput, RecordTooLarge) as problem:
                 message = str(ResultInvalid(str(problem)))
                 error = JobError(code=ResultInvalid.code, message=message, type="ResultInvalid")
                 refused = Fail(error=error, result=JobResult(success=False, error=message))
-                ended = await self._write(self._ending(refused), renew=False)
+                ended = await self._end(refused)
             self._parts.wake_ups.note(ended)
             return ended
         except LeaseLost:
             await self._keep_late(event)
             raise
 
-    def _ending(self, event: Event) -> Intent:
+    async def _end(self, event: Event) -> Job:
+        try:
+            return await self._write(self._ending(event), renew=False)
+        except PreconditionFailed:
+            (taken,) = await self._parts.store.get("runs", [run_id(self.job.id, self.attempt)])
+            if taken is None:
+                raise
+            # A job of the same key that was deleted has left a summary of an attempt with this number.
+            return await self._write(self._ending(event, apart=True), renew=False)
+
+    def _ending(self, event: Event, *, apart: bool = False) -> Intent:
         # Measured, not computed from two times of day: those of a machine may be set while a job runs.
         ran = self._parts.clock.monotonic() - self._began
 
         def intent(job: Job, now: datetime) -> tuple[Job, Sequence[Write]]:
             after = changed(transition(job, event, now), {"run_seconds": job.run_seconds + ran})
-            return self._parts.settlement.complete(job, after, now)
+            after, writes = self._parts.settlement.complete(job, after, now)
+            return after, told_apart(writes, job) if apart else writes
 
         return intent
 
@@ -326,7 +338,13 @@ class Lease:
             after = transition(before, event, now)
             summary = self._parts.settlement.summary(before, after, now)
             late = changed(summary, {"id": f"{before.id}-{self.attempt}{LATE}", "counted": False})
-            await self._parts.commits.commit([self._parts.records.summary(late, before)])
+            unit: list[Write] = [self._parts.records.summary(late)]
+            try:
+                await self._parts.commits.commit(unit)
+            except PreconditionFailed:
+                if before.idempotency_key is None:
+                    raise
+                await self._parts.commits.commit(told_apart(unit, before))
         except (BadInput, StoreError) as error:
             logger.warning("job %s: the late outcome of attempt %d was not kept: %s", before.id, self.attempt, error)
 

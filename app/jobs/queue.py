@@ -22,6 +22,7 @@ from app.jobs.lease import Lease, LeaseParts
 from app.jobs.models import Job, JobQueue, changed
 from app.jobs.options import EngineOptions
 from app.jobs.records import SET_ASIDE
+from app.jobs.summaries import run_id, told_apart
 from app.jobs.transitions import transition
 from app.stores.base import (
     OutcomeUnknown,
@@ -242,8 +243,20 @@ class Queue:
             if there is None or not _is_state(there, after):
                 raise
             return there
+        except PreconditionFailed:
+            if not await self._number_is_taken(before):
+                raise
+            versions = await self._parts.commits.commit(told_apart(unit, before))
         self._parts.wake_ups.note(after)
         return changed(after, {"version": versions[-1]})
+
+    async def _number_is_taken(self, job: Job) -> bool:
+        """Whether a job of the same key that was deleted has left a summary of the attempt that is to end now."""
+        if job.lease_token is None or job.idempotency_key is None:
+            return False
+        (there,) = await self._parts.store.get("jobs", [job.id])
+        (run,) = await self._parts.store.get("runs", [run_id(job.id, job.attempt)])
+        return there is not None and there.version == job.version and run is not None
 
     async def _set_leases_aside(self, records: Sequence[Record], readable: Set[str]) -> None:
         """Let leases that ran out of jobs that nobody here can read not fill the page at each look."""

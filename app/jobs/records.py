@@ -11,7 +11,7 @@ from app.jobs.clock import Chance
 from app.jobs.codec import SCHEMA_VERSION, USER_FIELDS, Codec, Stored, blank_user_data
 from app.jobs.errors import TooLarge, Unreadable
 from app.jobs.models import Job, Json, LogEntry, RunSummary, is_key
-from app.stores.base import Delete, Fields, Insert, Put, Record, Store, Update, Value, Write
+from app.stores.base import Delete, Fields, Insert, Record, Store, Update, Value, Write
 
 logger = logging.getLogger(__name__)
 
@@ -279,11 +279,6 @@ class JobRecords:
             writes.extend(Delete("chunks", chunk_id) for chunk_id in before.chunks[name])
         return [*writes, Update("jobs", after.id, fields, before.version)]
 
-    def summary(self, run: RunSummary, job: Job) -> Insert | Put:
-        """The write of the run summary of an ended lease, which goes with the guarded write that ends it.
-
-        It is create-only, except for a job with an idempotency key: its id comes from the key, so a job that was
-        deleted and created again counts its attempts anew, over the summaries that outlived the first one.
-        """
-        kind = Insert if job.idempotency_key is None else Put
-        return kind("runs", run.id, self._codec.run_fields(run))
+    def summary(self, run: RunSummary) -> Insert:
+        """The create-only write of the run summary of an ended lease; it goes with the guarded write that ends it."""
+        return Insert("runs", run.id, self._codec.run_fields(run))

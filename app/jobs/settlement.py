@@ -39,7 +39,7 @@ class Settlement:
         after = self.dated(before, after, now)
         writes: list[Write] = []
         if before.status is JobStatus.RUNNING and after.status is not JobStatus.RUNNING:
-            writes.append(self._records.summary(self.summary(before, after, now), before))
+            writes.append(self._records.summary(self.summary(before, after, now)))
         if before.status is not after.status:
             for companion in self.companions:
                 writes.extend(companion(before, after, now))

@@ -2,13 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from app.jobs.models import Job, JobPriority, JobQueue, JobStatus, Outcome, RunSummary, changed
+from app.jobs.models import LATE, Job, JobPriority, JobQueue, JobStatus, Outcome, RunSummary, changed
 from app.jobs.texts import MESSAGE_CHARACTERS, tidy
+from app.stores.base import Insert, Write
 
 COUNTED = frozenset({Outcome.COMPLETED, Outcome.SKIPPED, Outcome.FAILED, Outcome.RETRIED, Outcome.LEASE_LOST})
 """Outcomes that used up an execution; the others gave the job back as they found it."""
+
+
+def run_id(job_id: str, attempt: int) -> str:
+    """The id of the summary of one attempt."""
+    return f"{job_id}-{attempt}"
+
+
+def told_apart(writes: Sequence[Write], job: Job) -> list[Write]:
+    """The same writes, with ids for new run summaries that only this life of the job has.
+
+    A job with an idempotency key has its id from the key. One that was deleted and created again counts its attempts
+    anew, while the summaries of its earlier life are kept: the time of its creation tells theirs from its own.
+    """
+    life = f"-{job.created_at:%Y%m%dT%H%M%S%f}Z"
+    return [_of_life(write, life) for write in writes]
+
+
+def _of_life(write: Write, life: str) -> Write:
+    if not isinstance(write, Insert) or write.collection != "runs":
+        return write
+    late = LATE if write.id.endswith(LATE) else ""
+    return Insert(write.collection, f"{write.id.removesuffix(late)}{life}{late}", write.fields)
 
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
@@ -42,7 +66,7 @@ def summarise(before: Job, after: Job, now: datetime, keep: timedelta | None) ->
     return changed(
         _BLANK,
         {
-            "id": f"{before.id}-{before.attempt}",
+            "id": run_id(before.id, before.attempt),
             "job_id": before.id,
             "type": before.type,
             "queue": before.queue,
