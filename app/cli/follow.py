@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import aclosing
 from typing import Annotated, Any
 
 import typer
@@ -69,9 +68,8 @@ def watch(job_id: JobId, as_json: JsonFlag = False) -> None:
             shown = await manager.get_job(job_id)
             if not as_json:
                 typer.echo(f"job {job_id} ({shown.type}) is {shown.status}")
-            async with aclosing(manager.subscribe_progress(job_id)) as feed:
-                async for progress in feed:
-                    _show(progress, as_json)
+            async for progress in manager.subscribe_progress(job_id):
+                _show(progress, as_json)
             return await manager.get_job(job_id)
 
     job = run(work)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import weakref
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import CancelledError, Future
 from functools import update_wrapper
 from types import TracebackType
@@ -165,7 +165,7 @@ class JobManager:
         """Let a function handle a type; see `AsyncJobManager.register_handler`."""
         self.inner.register_handler(job_type, handler)
 
-    def subscribe_progress(self, job_id: str) -> Iterator[JobProgress]:
+    def subscribe_progress(self, job_id: str) -> BlockingSubscription[JobProgress]:
         """The job's progress until the job ends."""
         return BlockingSubscription(self.call, self.inner.subscribe_progress(job_id))
 
@@ -244,7 +244,7 @@ class JobManager:
 class BlockingSubscription(Iterator[T]):
     """What one subscriber sees, in order, until the job has ended or `close` is called, by whatever thread."""
 
-    def __init__(self, call: Caller, feed: AsyncIterator[T]) -> None:
+    def __init__(self, call: Caller, feed: Subscription[T]) -> None:
         self._call = call
         self._feed = feed
 
@@ -259,11 +259,10 @@ class BlockingSubscription(Iterator[T]):
 
     def close(self) -> None:
         """Let the iteration end where it is."""
-        if isinstance(self._feed, Subscription):
-            self._call(_close(self._feed))
+        self._call(_close(self._feed))
 
 
-async def _next(feed: AsyncIterator[T]) -> T:
+async def _next(feed: Subscription[T]) -> T:
     return await anext(feed)
 
 

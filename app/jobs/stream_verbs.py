@@ -2,49 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
 from typing import Any
 
 from app.jobs.models import JobProgress, LogEntry
-from app.jobs.progress import Feed
 from app.jobs.reader import JobReader
-from app.jobs.streams import Follow, SavedResult, Subscription, check_after, log_stream, result_stream
+from app.jobs.streams import SavedResult, Subscription, check_after, log_stream, progress_stream, result_stream
 
 
 class StreamVerbs(JobReader):
     """Follows jobs, in whichever process they run. Several may follow one job; nobody waits for anybody."""
 
-    async def subscribe_progress(self, job_id: str) -> AsyncGenerator[JobProgress, None]:
+    def subscribe_progress(self, job_id: str) -> Subscription[JobProgress]:
         """The job's progress, newest state first, until the job ends; from whichever process runs it.
 
-        Raises:
-            JobNotFound: there is no such job.
+        Returns:
+            An asynchronous iterator. It raises JobNotFound if there is no such job, and StoreUnavailable if the store
+            cannot be reached.
         """
-        runtime = await self._ready()
-        nothing = seen = JobProgress()
-        told_attempt, just_told = 0, False
-        # What runs in this process is told at once; what runs elsewhere is read when it has been stored.
-        async with Follow(runtime, job_id, live=False) as follow, runtime.broker.feed(job_id) as feed:
-            while True:
-                job = await follow.look()
-                if just_told:
-                    told_attempt, just_told = job.attempt, False
-                # What is stored of an attempt that was told here is older than what was told.
-                newer = job.is_terminal or job.attempt > told_attempt
-                if newer and job.progress not in (seen, nothing):
-                    seen = job.progress
-                    yield seen
-                if job.is_terminal:
-                    return
-                told: list[JobProgress | None] = []
-                await follow.news(_take(feed, told))
-                while not feed.empty():
-                    told.append(feed.get_nowait())
-                for progress in told:
-                    if progress is not None and progress != seen:
-                        seen, just_told = progress, True
-                        yield seen
-                follow.live = not just_told
+        return Subscription(lambda closed: progress_stream(self._ready, job_id, closed))
 
     def subscribe_logs(self, job_id: str, after: int = 0) -> Subscription[LogEntry]:
         """The lines of the job's log, as they are stored, until the job ends; from whichever process runs it.
@@ -83,8 +58,3 @@ class StreamVerbs(JobReader):
         """
         check_after(after)
         return Subscription(lambda closed: result_stream(self._ready, job_id, after, closed))
-
-
-async def _take(feed: Feed, told: list[JobProgress | None]) -> None:
-    """Wait for the next of a feed. Cancelling it loses nothing."""
-    told.append(await feed.get())

@@ -17,7 +17,8 @@ from app.jobs.clock import Clock
 from app.jobs.codec import Stored
 from app.jobs.errors import BadInput, JobNotFound
 from app.jobs.events import BeWatched
-from app.jobs.models import Job, JobStatus, Json, LogEntry
+from app.jobs.models import Job, JobProgress, JobStatus, Json, LogEntry
+from app.jobs.progress import Feed
 from app.jobs.records import is_job_id
 from app.jobs.results import LogTail
 from app.jobs.runtime import Runtime
@@ -53,6 +54,7 @@ class Subscription(AsyncIterator[T], Generic[T]):
     def __init__(self, source: Callable[[asyncio.Event], AsyncGenerator[T, None]]) -> None:
         self._closed = asyncio.Event()
         self._source = source(self._closed)
+        """Reads on only while it is asked."""
 
     def __aiter__(self) -> Self:
         return self
@@ -155,6 +157,40 @@ def check_after(after: object) -> int:
     if not isinstance(after, int) or isinstance(after, bool) or after < 0:
         raise BadInput("after", f"{after!r} is no line's number", "give the number of the last one seen, or 0 for all")
     return after
+
+
+async def progress_stream(ready: Ready, job_id: str, closed: asyncio.Event) -> AsyncGenerator[JobProgress, None]:
+    """A job's progress, newest state first, until the job has ended."""
+    runtime = await ready()
+    nothing = seen = JobProgress()
+    told_attempt, just_told = 0, False
+    # What runs in this process is told at once; what runs elsewhere is read when it has been stored.
+    async with Follow(runtime, job_id, closed, live=False) as follow, runtime.broker.feed(job_id) as feed:
+        while not closed.is_set():
+            job = await follow.look()
+            if just_told:
+                told_attempt, just_told = job.attempt, False
+            # What is stored of an attempt that was told here is older than what was told.
+            newer = job.is_terminal or job.attempt > told_attempt
+            if newer and job.progress not in (seen, nothing):
+                seen = job.progress
+                yield seen
+            if job.is_terminal:
+                return
+            told: list[JobProgress | None] = []
+            await follow.news(_take(feed, told))
+            while not feed.empty():
+                told.append(feed.get_nowait())
+            for progress in told:
+                if progress is not None and progress != seen:
+                    seen, just_told = progress, True
+                    yield seen
+            follow.live = not just_told
+
+
+async def _take(feed: Feed, told: list[JobProgress | None]) -> None:
+    """Wait for the next of a feed. Cancelling it loses nothing."""
+    told.append(await feed.get())
 
 
 async def log_stream(ready: Ready, job_id: str, after: int, closed: asyncio.Event) -> AsyncGenerator[LogEntry, None]:

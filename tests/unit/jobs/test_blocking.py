@@ -75,6 +75,27 @@ def test_a_sync_handler_runs_beside_the_loop(manager: JobManager) -> None:
     assert [entry.message for entry in manager.get_logs(ended.id)] == ["from a thread"]
 
 
+def test_a_log_is_followed_and_a_subscription_ended_from_another_thread(manager: JobManager) -> None:
+    held = manager.create_job("in_a_thread")
+    lines = manager.subscribe_logs(held.id)
+    heard: list[str] = []
+    listening = threading.Thread(target=lambda: heard.extend(entry.message for entry in lines))
+    listening.start()
+    forgotten = manager.subscribe_logs(held.id)
+    ending = threading.Thread(target=lambda: heard.extend(entry.message for entry in forgotten))
+    ending.start()
+    manager.unsubscribe_logs(held.id, forgotten)
+    ending.join(PATIENCE_SECONDS)
+    assert not ending.is_alive()
+    manager.start_job(held.id)
+    listening.join(PATIENCE_SECONDS)
+    assert not listening.is_alive()
+    assert heard == ["from a thread"]
+    assert list(manager.subscribe_results(held.id)) == []
+    with pytest.raises(JobNotFound):
+        next(manager.subscribe_logs("nobody"))
+
+
 def test_progress_is_iterated_over(manager: JobManager) -> None:
     submitted = manager.submit("double", {"n": 1})
     assert [progress.message for progress in manager.subscribe_progress(submitted.id)] == ["doubled"]
