@@ -19,6 +19,7 @@ from app.jobs.queue import job_id_of_key
 from app.jobs.reader import JobReader, Jobs
 from app.jobs.request import JobRequest, check_reason, request_of
 from app.jobs.runtime import Runtime
+from app.jobs.streams import Subscription, batch_stream
 from app.stores.base import Query, Record
 
 BatchItem = Mapping[str, Any] | JobRequest
@@ -141,6 +142,17 @@ class BatchVerbs(JobReader):
         info = _info(record)
         info.counts = counts
         return info
+
+    def subscribe_batch(self, batch_id: str) -> Subscription[BatchInfo]:
+        """How the jobs of a batch stand, whenever that has changed, until all of them have ended.
+
+        The store is asked every two seconds, and more rarely while nothing changes.
+
+        Returns:
+            An asynchronous iterator. It raises BatchNotFound if there is no such batch, and StoreUnavailable if the
+            store cannot be reached.
+        """
+        return Subscription(lambda closed: batch_stream(lambda: self.get_batch(batch_id), self.runtime.clock, closed))
 
     async def list_batches(self, limit: int = 100) -> list[BatchInfo]:
         """The newest batches, without how their jobs stand.

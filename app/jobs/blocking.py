@@ -12,6 +12,7 @@ from functools import update_wrapper
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar
 
+from app.jobs.batches import BatchInfo
 from app.jobs.errors import ManagerClosed, RunningLoop
 from app.jobs.manager import AsyncJobManager
 from app.jobs.models import JobProgress, LogEntry
@@ -172,6 +173,10 @@ class JobManager:
     def subscribe_logs(self, job_id: str, after: int = 0) -> BlockingSubscription[LogEntry]:
         """The lines of the job's log until the job ends; see `AsyncJobManager.subscribe_logs`."""
         return BlockingSubscription(self.call, self.inner.subscribe_logs(job_id, after))
+
+    def subscribe_batch(self, batch_id: str) -> BlockingSubscription[BatchInfo]:
+        """How a batch stands until all of its jobs have ended; see `AsyncJobManager.subscribe_batch`."""
+        return BlockingSubscription(self.call, self.inner.subscribe_batch(batch_id))
 
     def unsubscribe_logs(self, job_id: str, subscription: BlockingSubscription[Any]) -> None:
         """End a subscription early, from whatever thread."""

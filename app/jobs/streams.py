@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Generic, Self, TypeAlias, TypeVar
 
+from app.jobs.batches import BatchInfo, BatchStatus
 from app.jobs.clock import Clock
 from app.jobs.codec import Stored
 from app.jobs.errors import BadInput, JobNotFound
@@ -36,6 +37,9 @@ WATCHED = timedelta(seconds=60)
 WATCHED_LEFT = timedelta(seconds=15)
 """With less than this left, the holder is told again: about one write in three quarters of a minute."""
 RESULTS_PAGE = 20
+BATCH_LOOK_SECONDS = 2.0
+"""How often a batch that changes is looked at: a look costs some ten reads."""
+BATCH_LONGEST_LOOK_SECONDS = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +244,24 @@ async def _results(runtime: Runtime, job_id: str, after: int) -> list[SavedResul
         if isinstance(number, int) and isinstance(at, datetime) and isinstance(attempt, int):
             found.append(SavedResult(number, at, attempt, each))
     return found
+
+
+async def batch_stream(
+    ask: Callable[[], Awaitable[BatchInfo]], clock: Clock, closed: asyncio.Event
+) -> AsyncGenerator[BatchInfo, None]:
+    """How a batch stands, whenever that has changed, until none of its jobs is unfinished."""
+    seen: dict[str, int] | None = None
+    pause = BATCH_LOOK_SECONDS
+    while not closed.is_set():
+        info = await ask()
+        pause = min(BATCH_LOOK_SECONDS if info.counts != seen else pause * 1.5, BATCH_LONGEST_LOOK_SECONDS)
+        if info.counts != seen:
+            seen = info.counts
+            yield info
+        # By what is unfinished, not by what has ended: ended jobs are deleted some day.
+        if info.status is BatchStatus.OPEN and sum(seen.values()) == info.ended:
+            return
+        await first_of(closed.wait(), clock.sleep(pause))
 
 
 class LogPump:

@@ -9,6 +9,7 @@ from functools import partial
 import pytest
 
 from app.jobs import BadInput, JobContext, JobNotFound, LogEntry, Runtime, Worker
+from app.jobs.errors import BatchNotFound
 from app.jobs.lease import Lease
 from app.jobs.streams import LogPump, Subscription
 from tests.support.clock import settle
@@ -130,6 +131,33 @@ async def test_a_follower_of_a_job_that_is_deleted_is_told(engine: Engine) -> No
     await settle()
     with pytest.raises(JobNotFound):
         await waiting
+
+
+async def test_a_batch_is_followed_until_none_of_its_jobs_is_unfinished(engine: Engine) -> None:
+    seen: list[tuple[dict[str, int], float]] = []
+    batch = await engine.manager.create_job_batch([{"type": "talk", "payload": {"lines": n}} for n in (1, 3)])
+
+    async def follow() -> None:
+        async for info in engine.manager.subscribe_batch(batch.id):
+            progress = info.progress
+            seen.append((info.counts, progress))
+
+    task = asyncio.create_task(follow())
+    async with engine.working():
+        await engine.clock.advance(60)
+    await task
+    assert seen == [
+        ({"queued": 2}, 0.0),
+        ({"running": 2}, 0.0),
+        ({"running": 1, "completed": 1}, 50.0),
+        ({"completed": 2}, 100.0),
+    ]
+    again = [info.is_done async for info in engine.manager.subscribe_batch(batch.id)]
+    assert again == [True]
+    await engine.manager.delete_job(batch.jobs[0].id)
+    assert [info.ended async for info in engine.manager.subscribe_batch(batch.id)] == [1]
+    with pytest.raises(BatchNotFound):
+        await anext(engine.manager.subscribe_batch("nobody"))
 
 
 # --- while somebody watches ---
