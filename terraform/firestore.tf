@@ -111,7 +111,7 @@ locals {
     { collection = "runs", field = "ended_at", orders = ["ASCENDING", "DESCENDING"] },
     { collection = "events", field = "sent_at", orders = ["ASCENDING", "DESCENDING"] },
     { collection = "events", field = "untold_since", orders = ["ASCENDING"] },
-    { collection = "once", field = "done_at", orders = ["ASCENDING"] },
+    { collection = "once", field = "touched_at", orders = ["ASCENDING"] },
     { collection = "rollups", field = "hour", orders = ["ASCENDING", "DESCENDING"] },
     { collection = "schedules", field = "next_at", orders = ["ASCENDING"] },
     { collection = "schedules", field = "created_at", orders = ["ASCENDING"] },

@@ -7,6 +7,8 @@ from app.jobs.inbox import SKEW, Inbox, waiting_for
 from app.jobs.journal import received_events, recorded_steps
 from app.jobs.lease import LeaseParts
 from app.jobs.models import Job, JobStatus
+from app.jobs.once import PREFIX as ONCE
+from app.jobs.once import is_settled
 from app.jobs.queue import Queue
 from app.stores.base import OutcomeUnknown, PreconditionFailed
 
@@ -31,16 +33,20 @@ class Arrivals:
             Whether it goes on.
         """
         what = job.waiting_for
-        if job.status is not JobStatus.QUEUED or what is None or job.wake_at == job.queued_at:
+        if job.status is not JobStatus.QUEUED or what is None:
             return False
-        event: Event = WaitOn()
-        if what.startswith(EVENT) and await self._has_come(job, what.removeprefix(EVENT)):
-            event = Arrive(what)
+        event: Event = Arrive(what) if await self._is_there(job, what) else WaitOn()
         try:
             await self._queue.change(job, event)
         except (PreconditionFailed, OutcomeUnknown):
             return False  # somebody has told it, or it looks for itself
         return isinstance(event, Arrive)
+
+    async def _is_there(self, job: Job, what: str) -> bool:
+        if what.startswith(ONCE):
+            (key,) = await self._parts.store.get("once", [what.removeprefix(ONCE)])
+            return is_settled(key)
+        return await self._has_come(job, what.removeprefix(EVENT))
 
     async def _has_come(self, job: Job, name: str) -> bool:
         # Its attempt has looked just now, so only what came since can have been missed.

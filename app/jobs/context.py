@@ -16,9 +16,8 @@ from app.jobs.errors import LeaseLost, NoEngine
 from app.jobs.events import Event
 from app.jobs.leaving import Leave
 from app.jobs.models import Job, JobProgress, Json
-from app.jobs.step_verbs import BlockingStepVerbs
+from app.jobs.once_verbs import BlockingOnceVerbs, OnceVerbs
 from app.jobs.texts import LINE_CHARACTERS, MESSAGE_CHARACTERS, tidy
-from app.jobs.wait_verbs import WaitVerbs
 from app.stores.base import Store, Write
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ class StopFlag:
         return Leave(event)
 
 
-class JobContext(WaitVerbs):
+class JobContext(OnceVerbs):
     """One attempt's view of its job. Every verb raises `LeaseLost` once the lease is somebody else's."""
 
     def __init__(
@@ -264,7 +263,7 @@ def _blocking(
     return call
 
 
-class BlockingJobContext(BlockingStepVerbs):
+class BlockingJobContext(BlockingOnceVerbs):
     """The same context for a sync handler: its verbs block the handler's thread, never the event loop."""
 
     def __init__(self, inner: JobContext, loop: asyncio.AbstractEventLoop) -> None:

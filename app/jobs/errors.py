@@ -298,6 +298,18 @@ class EventTimeout(PermanentError, TimeoutError):
         super().__init__(f"job {job_id}: no event {name!r} came in time; catch EventTimeout to go on without it")
 
 
+class OnceTaken(TorporError):
+    """Another job took over a key while a function was at work for it."""
+
+    code: ClassVar[str] = "ONCE_TAKEN"
+
+    def __init__(self, job_id: str, key: str) -> None:
+        super().__init__(
+            f"job {job_id}: key {key!r:.200} is another job's now, because this one's lease seemed dead; "
+            "try again for what that one's function returns"
+        )
+
+
 class StepNameTwice(PermanentError):
     """A handler called two steps of one name in one attempt."""
 

@@ -13,6 +13,7 @@ from app.jobs.clock import Clock
 from app.jobs.codec import SCHEMA_VERSION, Stored, canonical_json
 from app.jobs.inbox import Inbox
 from app.jobs.models import Json, changed
+from app.jobs.once import OnceKeys
 from app.jobs.records import JobRecords
 from app.jobs.results import pages
 from app.jobs.steps import Call, Step, StepBook, StepKey, StepKind, step_id
@@ -32,6 +33,9 @@ class Journal:
         self.clock = clock
         self.inbox: Inbox | None = None
         """Where events are found; None without a store."""
+        self.once: OnceKeys | None = None
+        """Keys over all jobs; None without a store."""
+        self._alone: dict[str, asyncio.Lock] = {}
         self._book: StepBook | None = None
         self._reading = asyncio.Lock()
 
@@ -55,6 +59,10 @@ class Journal:
             if self._book is None:
                 self._book = StepBook(self.holder.job.id, await self._recorded())
             return self._book
+
+    def alone(self, key: str) -> asyncio.Lock:
+        """Keeps calls of this attempt apart that are about the same key."""
+        return self._alone.setdefault(key, asyncio.Lock())
 
     def end(self, call: Call) -> None:
         """Take in that a call is over, however it ended."""
@@ -112,6 +120,7 @@ class StoredJournal(Journal):
     def __init__(self, holder: Holder, clock: Clock, store: Store, records: JobRecords) -> None:
         super().__init__(holder, clock)
         self.inbox = Inbox(store, records.codec)
+        self.once = OnceKeys(holder, clock, store, records)
         self._store = store
         self._records = records
 

@@ -120,7 +120,7 @@ class StepVerbs:
             started = journal.clock.now()
             while True:
                 try:
-                    returned = await _outcome_of(fn, args, kwargs, f"job {self._holder.job.id} step {name}"[:100])
+                    returned = await outcome_of(fn, args, kwargs, f"job {self._holder.job.id} step {name}"[:100])
                     break
                 except Exception as error:  # noqa: BLE001 - whatever it is, it is raised again if there is no other try
                     await journal.clock.sleep(tries.delay_after(error))
@@ -157,7 +157,8 @@ class StepVerbs:
         self.journal.end(call)
 
 
-async def _outcome_of(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], name: str) -> Any:
+async def outcome_of(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], name: str) -> Any:
+    """What a function returns, which is async, or blocking and runs in a thread of that name."""
     if inspect.iscoroutinefunction(fn):
         return await fn(*args, **kwargs)
     returned = await run_in_thread(lambda: fn(*args, **kwargs), name)

@@ -43,10 +43,11 @@ from app.jobs.events import (
     Start,
     Stop,
     Suspend,
+    TakeTurn,
     Unpark,
     WaitOn,
 )
-from app.jobs.models import Job, JobError, JobResult, JobStatus, Outcome, changed
+from app.jobs.models import UNDER_WAY, Job, JobError, JobResult, JobStatus, Outcome, changed
 
 Rule: TypeAlias = Callable[[Job, Any, datetime], Job]
 
@@ -73,6 +74,8 @@ _NOT_QUEUED: Mapping[str, Any] = {"ready_at": None, "wake_at": None, "parked_on"
 
 
 def _moved(job: Job, now: datetime, status: JobStatus, **changes: Any) -> Job:
+    if job.holds_turn and status not in UNDER_WAY:
+        changes["holds_turn"] = False
     return changed(job, {"status": status, "updated_at": now, "revision": job.revision + 1, **_NOT_QUEUED, **changes})
 
 
@@ -223,7 +226,7 @@ def _suspend(job: Job, event: Suspend, now: datetime) -> Job:
 
 
 def _wait_on(job: Job, event: WaitOn, now: datetime) -> Job:
-    if job.waiting_for is None:
+    if job.waiting_for is None or (job.queued_at is not None and job.wake_at == job.queued_at):
         return job
     parked_on = job.waiting_for if job.queued_at is None else None
     return changed(job, {"wake_at": job.queued_at, "parked_on": parked_on, "updated_at": now})
@@ -248,6 +251,14 @@ def _unpark(job: Job, event: Unpark, now: datetime) -> Job:
     if job.parked_on is None:
         return job
     return _queued(job, now, None)
+
+
+def _take_turn(job: Job, event: TakeTurn, now: datetime) -> Job:
+    if job.holds_turn:
+        return job
+    if job.parked_on is not None and job.parked_on == job.turn:
+        return _queued(job, now, None, holds_turn=True)
+    return changed(job, {"holds_turn": True, "updated_at": now, "revision": job.revision + 1})
 
 
 def _lose_lease(job: Job, event: LoseLease, now: datetime) -> Job:
@@ -505,6 +516,7 @@ TRANSITIONS: Mapping[tuple[JobStatus, type[Event]], Rule] = {
     (_Q, Claim): _claim,
     (_Q, Park): _park,
     (_Q, Unpark): _unpark,
+    (_Q, TakeTurn): _take_turn,
     (_Q, WaitOn): _wait_on,
     (_Q, Arrive): _arrive,
     (_Q, RequestCancel): _cancel_waiting,

@@ -215,8 +215,8 @@ class Watchdog:
         return await self._delete_old("events.list", dry_run=dry_run)
 
     async def delete_old_once(self, *, dry_run: bool = False) -> int:
-        """Forget keys that were done longer ago than run summaries are kept."""
-        return await self._delete_old("once.done", dry_run=dry_run)
+        """Forget keys that were done or begun longer ago than run summaries are kept."""
+        return await self._delete_old("once.touched", dry_run=dry_run)
 
     async def _delete_old(self, shape: str, *, dry_run: bool) -> int:
         keep: timedelta | None = self._runtime.options.keep_runs

@@ -130,7 +130,7 @@ EVENTS = Collection(
     "events",
     {"schema_version": _I, "name": _K, "target": _K, "sent_at": _AT, "sent_by": _T, "data": _T, "untold_since": _AT},
 )
-ONCE = Collection("once", {"schema_version": _I, "about": _T, "result": _T, "done_at": _AT})
+ONCE = Collection("once", {"schema_version": _I, "about": _T, "result": _T, "touched_at": _AT})
 CHUNKS = Collection("chunks", {"schema_version": _I, "job_id": _K, "seq": _I, "text": _T, "expire_at": _AT})
 ROLLUPS = Collection("rollups", {"schema_version": _I, "hour": _AT, "made_at": _AT, "counts": _T})
 GATES = Collection("gates", {"schema_version": _I, "job_id": _K, "unmet": _KS, "waiting_since": _AT})
@@ -245,7 +245,7 @@ SHAPES: tuple[Shape, ...] = (
     Shape("events.sent", "events", (Order("sent_at"),), equal=("name", "target")),
     Shape("events.untold", "events", (Order("untold_since"),)),
     Shape("events.list", "events", (Order("sent_at"),), optional=("name",), reversible=True),
-    Shape("once.done", "once", (Order("done_at"),)),
+    Shape("once.touched", "once", (Order("touched_at"),)),
     Shape("chunks.of_job", "chunks", (Order("seq"),), equal=("job_id",)),
     Shape("rollups.list", "rollups", (Order("hour"),), reversible=True),
     Shape("schedules.due", "schedules", (Order("next_at"),)),
