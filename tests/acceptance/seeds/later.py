@@ -18,15 +18,6 @@ class Later:
 WORKFLOWS = "workflows, control and time"
 
 LATER = {
-    "001_07_job_dependencies": Later(
-        f"{WORKFLOWS}: dependencies at creation, add_job_dependency, remove_job_dependency, get_dependencies, "
-        "get_dependent_jobs",
-        "app.jobs:JobManager.add_job_dependency",
-    ),
-    "001_08_job_batch": Later(
-        f"{WORKFLOWS}: create_job_batch, get_batch_jobs",
-        "app.jobs:JobManager.create_job_batch",
-    ),
     "003_01_scheduler_add_job": Later(
         f"{WORKFLOWS}: schedules, their misfire grace, and no overlap",
         "app.jobs.schedules",
@@ -49,9 +40,7 @@ PARTLY = {
     "003_07_decorator_options": Later(
         f"{WORKFLOWS}: what interval_seconds, max_concurrent, dependencies and preserve_order do", "app.jobs.limits"
     ),
-    "003_10_priority_and_dependencies": Later(
-        f"{WORKFLOWS}: what dependencies and preserve_order do", "app.jobs.dependencies"
-    ),
+    "003_10_priority_and_dependencies": Later(f"{WORKFLOWS}: what preserve_order does", "app.jobs.turns"),
 }
 """Samples that run, and what of their meaning comes later."""
 

@@ -298,6 +298,62 @@ def test_a_job_is_started_paused_resumed_cancelled_and_deleted(engine: Engine, j
     assert outcomes == [Outcome.CANCELLED, Outcome.PAUSED], "the audit trail outlives the job"
 
 
+# --- dependencies and batches ---
+
+
+def test_jobs_start_by_themselves_when_what_they_depend_on_is_complete(engine: Engine, job_manager: JobManager) -> None:
+    order: list[str] = []
+    may_extract = Event()
+
+    @engine.job("custom")
+    def work(context: BlockingJobContext, **payload: Any) -> str:
+        if "source" in payload:
+            may_extract.wait(SECONDS)
+        order.append(context.job.name)
+        return f"{context.job.name} after {sorted(context.dependency_results().values())}"
+
+    def waits(names: Namespace) -> None:
+        jobs = [job_manager.get_job(names[name].job_id) for name in ("second_job", "third_job")]
+        assert [(each.status, each.auto_start) for each in jobs] == [(JobStatus.PENDING, True)] * 2
+
+    def depends_on_both(names: Namespace) -> None:
+        found = job_manager.get_job(names["third_job"].job_id)
+        assert found.depends_on == (names["second_job"].job_id, names["first_job"].job_id)
+
+    names = Sample("001_07_job_dependencies").run(
+        {"job_manager": job_manager},
+        before={"job_manager.start_job": waits, "job_manager.remove_job_dependency": depends_on_both},
+    )
+    first, second, third = (names[name] for name in ("first_job", "second_job", "third_job"))
+    assert [each.id for each in names["dependencies"]] == [second.id]
+    assert [each.id for each in names["dependent_jobs"]] == [second.id]
+    may_extract.set()
+    assert job_manager.wait(third.id, SECONDS).status is JobStatus.COMPLETED
+    assert order == ["Extract Data", "Transform Data", "Load Data"]
+    results = job_manager.get_job_results(third.id)
+    assert results is not None
+    assert results.result == "Load Data after [\"Transform Data after ['Extract Data after []']\"]"
+    assert job_manager.get_job(first.id).release == "done"
+
+
+def test_a_batch_is_created_with_dependencies_by_place_and_runs_in_their_order(
+    engine: Engine, job_manager: JobManager
+) -> None:
+    order: list[str] = []
+
+    @engine.job("custom")
+    async def work(context: JobContext, **payload: Any) -> None:
+        order.append(context.job.name)
+
+    names = Sample("001_08_job_batch").run({"job_manager": job_manager})
+    assert [each.id for each in names["jobs"]] == sorted(each.id for each in names["batch_jobs"])
+    for created in names["jobs"]:
+        assert job_manager.wait(created.id, SECONDS).status is JobStatus.COMPLETED
+    assert (len(order), order[-1]) == (4, "Combine Results")
+    batch = job_manager.get_batch(names["batch_id"])
+    assert (batch.counts, batch.progress, batch.is_done) == ({"completed": 4}, 100.0, True)
+
+
 # --- cleaning up, retries ---
 
 

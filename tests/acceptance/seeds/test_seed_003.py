@@ -238,12 +238,23 @@ async def test_a_critical_job_runs_before_normal_ones_that_waited_longer(engine:
     async def usual(context: JobContext) -> None:
         return None
 
+    @job("prerequisite_job")
+    async def prerequisite(context: JobContext) -> None:
+        return None
+
+    needed = await engine.submitted("prerequisite_job")
+    early = await engine.submitted("high_priority_job")
+    assert ((await engine.get(early)).status, (await engine.get(early)).unmet) == (JobStatus.PENDING, (needed,))
+    await engine.drain()
+    assert [(await engine.get(each)).status for each in (needed, early)] == [JobStatus.COMPLETED] * 2
+
     waiting = [await engine.submitted("usual") for _ in range(3)]
     engine.clock.jump(5)
     urgent = await engine.submitted("high_priority_job")
     assert (await engine.get(urgent)).priority is JobPriority.CRITICAL
     await Worker(engine.runtime).run(max_jobs=1)
-    assert [each.id for each in await engine.manager.list_jobs(status="completed")] == [urgent]
+    done = {each.id for each in await engine.manager.list_jobs(status="completed")}
+    assert done - {needed, early} == {urgent}
     await engine.drain()
     assert {each.id for each in await engine.manager.list_jobs(status="completed")} == {urgent, *waiting}
 
