@@ -326,7 +326,7 @@ class Lease:
         def intent(job: Job, now: datetime) -> tuple[Job, Sequence[Write]]:
             after = changed(transition(job, event, now), {"run_seconds": job.run_seconds + ran})
             after, writes = self._parts.settlement.complete(job, after, now)
-            return after, told_apart(writes, job) if apart else writes
+            return after, told_apart(writes, self.token or "") if apart else writes
 
         return intent
 
@@ -344,7 +344,7 @@ class Lease:
             except PreconditionFailed:
                 if before.idempotency_key is None:
                     raise
-                await self._parts.commits.commit(told_apart(unit, before))
+                await self._parts.commits.commit(told_apart(unit, self.token or ""))
         except (BadInput, StoreError) as error:
             logger.warning("job %s: the late outcome of attempt %d was not kept: %s", before.id, self.attempt, error)
 

@@ -244,15 +244,15 @@ class Queue:
                 raise
             return there
         except PreconditionFailed:
-            if not await self._number_is_taken(before):
+            if before.lease_token is None or not await self._number_is_taken(before):
                 raise
-            versions = await self._parts.commits.commit(told_apart(unit, before))
+            versions = await self._parts.commits.commit(told_apart(unit, before.lease_token))
         self._parts.wake_ups.note(after)
         return changed(after, {"version": versions[-1]})
 
     async def _number_is_taken(self, job: Job) -> bool:
         """Whether a job of the same key that was deleted has left a summary of the attempt that is to end now."""
-        if job.lease_token is None or job.idempotency_key is None:
+        if job.idempotency_key is None:
             return False
         (there,) = await self._parts.store.get("jobs", [job.id])
         (run,) = await self._parts.store.get("runs", [run_id(job.id, job.attempt)])

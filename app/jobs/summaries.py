@@ -18,21 +18,20 @@ def run_id(job_id: str, attempt: int) -> str:
     return f"{job_id}-{attempt}"
 
 
-def told_apart(writes: Sequence[Write], job: Job) -> list[Write]:
-    """The same writes, with ids for new run summaries that only this life of the job has.
+def told_apart(writes: Sequence[Write], lease_token: str) -> list[Write]:
+    """The same writes, with ids for new run summaries that only this lease has.
 
     A job with an idempotency key has its id from the key. One that was deleted and created again counts its attempts
-    anew, while the summaries of its earlier life are kept: the time of its creation tells theirs from its own.
+    anew, while the summaries of its earlier life are kept.
     """
-    life = f"-{job.created_at:%Y%m%dT%H%M%S%f}Z"
-    return [_of_life(write, life) for write in writes]
+    return [_told_apart(write, lease_token) for write in writes]
 
 
-def _of_life(write: Write, life: str) -> Write:
+def _told_apart(write: Write, lease_token: str) -> Write:
     if not isinstance(write, Insert) or write.collection != "runs":
         return write
     late = LATE if write.id.endswith(LATE) else ""
-    return Insert(write.collection, f"{write.id.removesuffix(late)}{life}{late}", write.fields)
+    return Insert(write.collection, f"{write.id.removesuffix(late)}-{lease_token}{late}", write.fields)
 
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
