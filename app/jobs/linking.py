@@ -18,6 +18,7 @@ from app.jobs.lease import LeaseParts
 from app.jobs.models import Job, JobStatus, changed
 from app.jobs.queue import MAX_TRIES, Queue
 from app.jobs.request import JobRequest
+from app.jobs.settlement import is_state
 from app.jobs.transitions import transition
 from app.stores.base import OutcomeUnknown, PreconditionFailed, Query, Record, StoreError, Update, Verify, Write
 
@@ -330,7 +331,13 @@ class Links:
     async def _write(self, before: Job, after: Job, unit: Sequence[Write]) -> Job:
         after, more = self._parts.settlement.complete(before, after, self._parts.clock.now())
         writes = [*unit, *more, *self._parts.records.update(before, after)]
-        versions = await self._parts.commits.commit(writes)
+        try:
+            versions = await self._parts.commits.commit(writes)
+        except OutcomeUnknown:
+            (there,) = await self._parts.records.get([after.id], strict=False)
+            if there is None or not is_state(there, after):
+                raise
+            return there
         self._parts.wake_ups.note(after)
         return changed(after, {"version": versions[-1]})
 

@@ -22,6 +22,7 @@ from app.jobs.lease import Lease, LeaseParts
 from app.jobs.models import Job, JobQueue, changed
 from app.jobs.options import EngineOptions
 from app.jobs.records import SET_ASIDE
+from app.jobs.settlement import is_state
 from app.jobs.summaries import run_id, told_apart
 from app.jobs.transitions import transition
 from app.stores.base import (
@@ -48,12 +49,6 @@ _KEY_SPACE = uuid.UUID("6c1f5a52-9c0e-5f0a-8f0e-7d0c6f6b7a11")
 def job_id_of_key(key: str) -> str:
     """The id of the job that an idempotency key names: the key lives exactly as long as its job."""
     return str(uuid.uuid5(_KEY_SPACE, key))
-
-
-def _is_state(there: Job, after: Job) -> bool:
-    """Whether the stored job is in the state that a change was to bring it to, and not in one that came later."""
-    names = ("status", "revision", "updated_at", "control_id")
-    return all(getattr(there, name) == getattr(after, name) for name in names)
 
 
 async def _gather(waits: Sequence[Awaitable[T]]) -> list[T | StoreError]:
@@ -240,7 +235,7 @@ class Queue:
             versions = await self._parts.commits.commit(unit)
         except OutcomeUnknown:
             (there,) = await self._parts.records.get([after.id], strict=False)
-            if there is None or not _is_state(there, after):
+            if there is None or not is_state(there, after):
                 raise
             return there
         except PreconditionFailed:

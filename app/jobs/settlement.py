@@ -16,6 +16,12 @@ Companion: TypeAlias = Callable[[Job, Job, datetime], Sequence[Write]]
 """Further records that go into the commit that changes a job: `(before, after, now) -> writes`."""
 
 
+def is_state(there: Job, after: Job) -> bool:
+    """Whether the stored job is in the state that a change was to bring it to, and not in one that came later."""
+    names = ("status", "revision", "updated_at", "control_id")
+    return all(getattr(there, name) == getattr(after, name) for name in names)
+
+
 class Settlement:
     """Completes a job's change of state by what belongs into the same commit."""
 
