@@ -18,6 +18,8 @@ from app.jobs.lease import Lease
 from app.jobs.limits import Limit, limit_name
 from app.jobs.models import Job, JobQueue
 from app.jobs.pauses import Paused, Pauses
+from app.jobs.turns import Turns
+from app.stores.base import Record, RecordKey
 
 
 class Verdict(Enum):
@@ -63,6 +65,8 @@ class Round:
         self.parked = sorted(concurrency.promised, key=self.asker.rank)
         """Parked jobs that may go on, best first: they have their place among the candidates."""
         self.concurrency = concurrency
+        self.turnless: list[Job] = []
+        """Candidates that run one at a time, and have not been given their turn."""
         self._paused = paused
         self._taken = 0
         self._answers: dict[str, Answer] = {}
@@ -80,6 +84,9 @@ class Round:
             return Verdict.LEAVE
         if job.type in self._paused.types:
             return Park(limit_name(Limit.PAUSE, job.type))
+        if job.turn is not None and not job.holds_turn:
+            self.turnless.append(job)
+            return Verdict.LEAVE
         if job.parked_on is None and self._taken + self._better_parked(job) >= self.asker.limit:
             return Verdict.LEAVE
         permitted = self.concurrency.permits(job)
@@ -102,9 +109,19 @@ class Round:
 class Admission:
     """Begins and ends the rounds of one engine's claims."""
 
-    def __init__(self, pauses: Pauses, concurrency: ConcurrencyLimits) -> None:
+    def __init__(self, pauses: Pauses, turns: Turns, concurrency: ConcurrencyLimits) -> None:
         self._pauses = pauses
+        self._turns = turns
         self._concurrency = concurrency
+
+    def missing(self) -> list[RecordKey]:
+        """What a claim has to know and nobody has read lately, for who reads something else anyway."""
+        return self._pauses.stale
+
+    def found(self, records: Sequence[Record | None]) -> None:
+        """What `missing` named, as it was read just now."""
+        for record in records:
+            self._pauses.learn(record)
 
     async def begin(self, asker: Asker) -> Round:
         """A round with what is known now. `settle` it in any case.
@@ -133,5 +150,6 @@ class Admission:
         Raises:
             StoreError: it could not be found out.
         """
+        await self._turns.settle(sorted(asked.turnless, key=asked.asker.rank))
         learned = await self._concurrency.learn(asked.concurrency)
-        return asked.turned_away > 0 or learned or await self._concurrency.look_again()
+        return asked.turned_away > 0 or bool(asked.turnless) or learned or await self._concurrency.look_again()

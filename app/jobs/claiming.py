@@ -12,7 +12,7 @@ from app.jobs.events import Claim, Event, Promote
 from app.jobs.lease import Lease, LeaseParts
 from app.jobs.models import Job, JobStatus, changed
 from app.jobs.options import EngineOptions
-from app.jobs.records import set_aside
+from app.jobs.records import is_job_id, set_aside
 from app.jobs.shards import AskedShards
 from app.jobs.transitions import transition
 from app.stores.base import (
@@ -129,9 +129,7 @@ class Claiming:
             JobNotFound: there is no such job.
         """
         for _ in range(ROUNDS):
-            (before,) = await self._parts.records.get([job_id])
-            if before is None:
-                raise JobNotFound(job_id)
+            before = await self._read(job_id)
             now = self._parts.clock.now()
             due = before.ready_at is not None or (before.wake_at is not None and before.wake_at <= now)
             if before.status is not JobStatus.QUEUED or not due:
@@ -145,6 +143,17 @@ class Claiming:
             if lease is not None or not await self._admission.learn(asked):
                 return lease
         return None
+
+    async def _read(self, job_id: str) -> Job:
+        """One job, and in the same round trip what its claim has to know."""
+        missing = self._admission.missing()
+        record, *known = await self._parts.store.get("jobs", [job_id], missing) if is_job_id(job_id) else [None]
+        self._admission.found(known)
+        if record is None:
+            raise JobNotFound(job_id)
+        job = self._parts.records.codec.job(record)
+        await self._parts.records.resolve([job])
+        return job
 
     async def _take(self, before: Job, asked: Round) -> Lease | None:
         """Take one job as it was read, if it is still so and nothing holds it back."""

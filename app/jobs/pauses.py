@@ -8,7 +8,16 @@ from dataclasses import dataclass
 from app.jobs.clock import Clock
 from app.jobs.limits import COLLECTION, SCHEMA_VERSION
 from app.jobs.models import JobQueue
-from app.stores.base import Insert, OutcomeUnknown, PreconditionFailed, Record, Store, Update, Value
+from app.stores.base import (
+    Insert,
+    OutcomeUnknown,
+    PreconditionFailed,
+    Record,
+    RecordKey,
+    Store,
+    Update,
+    Value,
+)
 
 RECORD_ID = "pauses"
 MAX_TRIES = 20
@@ -32,13 +41,23 @@ class Pauses:
         self._known = Paused()
         self._read_at = float("-inf")
 
+    @property
+    def stale(self) -> list[RecordKey]:
+        """What has to be read before `known` can answer by itself, for who reads something else at the same time."""
+        is_old = self._clock.monotonic() - self._read_at >= self._store.limits().poll_seconds
+        return [(COLLECTION, RECORD_ID)] if is_old else []
+
+    def learn(self, record: Record | None) -> None:
+        """Take over what was read of `stale` just now."""
+        self._known, self._read_at = _paused(record), self._clock.monotonic()
+
     async def known(self) -> Paused:
         """What was paused at most one poll ago.
 
         Raises:
             StoreError: it had to be read, and could not be.
         """
-        if self._clock.monotonic() - self._read_at >= self._store.limits().poll_seconds:
+        if self.stale:
             await self.read()
         return self._known
 

@@ -563,9 +563,13 @@ TRANSITIONS: Mapping[tuple[JobStatus, type[Event]], Rule] = {
 }
 
 
+CONSEQUENCES = frozenset({DependencyMet, DependencyFailed, FinishRelease})
+"""What only follows from the end of a job: nobody can ask for it."""
+
+
 def allowed(status: JobStatus) -> list[str]:
     """What a job in this status can do, as verbs."""
-    return [event.verb for (state, event) in TRANSITIONS if state is status]
+    return [event.verb for (state, event) in TRANSITIONS if state is status and event not in CONSEQUENCES]
 
 
 def transition(job: Job, event: Event, now: datetime) -> Job:

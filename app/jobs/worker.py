@@ -31,6 +31,11 @@ SOONEST_LOOK_SECONDS = 0.05
 """An idle worker looks again after so long at the earliest, if nobody tells it to."""
 DRAIN_PATIENCE_SECONDS = 5.0
 """A drain also waits for jobs that are due so soon, such as a parent that looks after its children."""
+FAIR_SHARE = 0.5
+"""Part of a worker's time that a handler must have had before it is held against it that nothing came of it."""
+LATE_SECONDS = 2.0
+LATE_SHARE = 0.1
+"""Nothing is begun in the last seconds of a worker's time, or in the last part of it if that is shorter."""
 CUT_SHARE = 0.6
 """Part of the shutdown time that handlers have before they are cut off; the rest is for giving leases back."""
 
@@ -91,6 +96,10 @@ class Worker:
         """Jobs whose handler has not ended."""
         self._batch = runtime.options.claim_batch or runtime.store.limits().claim_batch
         self._due_asked = float("-inf")
+        self._begin_until = float("inf")
+        """Monotonic time from which on nothing is begun, because time is nearly up."""
+        self._looked_at = runtime.clock.now()
+        """When delayed jobs were looked for last: what was due by then was found."""
         self._wakes: list[datetime] = []
         """When the delays of jobs end that this worker itself gave back: a heap."""
         self.executor = JobExecutor(
@@ -137,7 +146,8 @@ class Worker:
         Args:
             job_id: begin with this job, if it is claimable.
             drain: also end when nothing is claimable and nothing runs.
-            max_seconds: also end after so long; what runs then is given back as at a shutdown.
+            max_seconds: also end after so long, and at most the shutdown time later: what runs then ends at its next
+                checkpoint or step, and goes on in another slice.
             max_jobs: also end after so many jobs.
 
         Returns:
@@ -150,6 +160,8 @@ class Worker:
         clock = self._runtime.clock
         self.report = WorkReport()
         self.executor.deadline = None if max_seconds is None else clock.monotonic() + max_seconds
+        spare = 0.0 if max_seconds is None else min(LATE_SECONDS, max_seconds * LATE_SHARE)
+        self._begin_until = float("inf") if self.executor.deadline is None else self.executor.deadline - spare
         permits = self._runtime.limits.permits
         permits.on_lost.add(self.executor.give_up_place)
         watch = await self._runtime.store.watch("jobs")
@@ -179,7 +191,12 @@ class Worker:
 
     async def _stop_after(self, seconds: float) -> None:
         await self._runtime.clock.sleep(seconds)
+        self.executor.slice_all(self._runtime.options.shutdown_seconds * CUT_SHARE, seconds * FAIR_SHARE)
         self.stop()
+
+    def _is_late(self) -> bool:
+        """Whether so little time is left that nothing is begun any more."""
+        return self._runtime.clock.monotonic() >= self._begin_until
 
     async def _keep_up(self, upkeep: Callable[[], Awaitable[object]]) -> None:
         while True:
@@ -198,7 +215,9 @@ class Worker:
             return
         troubled = 0
         while not self._stopping.is_set():
-            free = self._free()
+            free = 0 if self._is_late() else self._free()
+            if self._is_late() and not self._tasks:
+                return
             if max_jobs is not None:
                 free = min(free, max_jobs - self.report.claimed)
                 if free <= 0 and not self._tasks:
@@ -255,7 +274,7 @@ class Worker:
     async def _claim(self, limit: int) -> tuple[list[Lease], bool]:
         runtime = self._runtime
         routes = self._served.among(runtime.registry.routes())
-        now = runtime.clock.monotonic()
+        now, began = runtime.clock.monotonic(), runtime.clock.now()
         due = now - self._due_asked >= DUE_SECONDS
         leases, full = await runtime.queue.claim(self.worker_id, routes, limit, queues=self._queues, due=due)
         if not due and not full and len(leases) < limit:
@@ -270,7 +289,7 @@ class Worker:
                     raise
                 logger.warning("delayed jobs could not be claimed: %s", error)
         if due:
-            self._due_asked = now
+            self._due_asked, self._looked_at = now, began
         self.report.claimed += len(leases)
         return leases, full
 
@@ -314,21 +333,26 @@ class Worker:
 
     async def _seconds_to_look(self) -> float:
         """How long an idle worker waits that nobody wakes: until a delayed job is due, or it is time to look."""
-        limits, now = self._runtime.store.limits(), self._runtime.clock.now()
-        while self._wakes and self._wakes[0] <= now:
-            heappop(self._wakes)
-        due: float | None = (self._wakes[0] - now).total_seconds() if self._wakes else None
-        if not limits.reads_are_priced:
-            try:
-                due = await self._seconds_to_next(limits.poll_seconds)
-            except StoreError as error:
-                logger.warning("it is not known when the next delayed job is due: %s", error)
+        limits = self._runtime.store.limits()
+        due: float | None = None
+        try:
+            due = await self._seconds_to_next(limits.poll_seconds)
+        except StoreError as error:
+            logger.warning("it is not known when the next delayed job is due: %s", error)
         return limits.poll_seconds if due is None else max(SOONEST_LOOK_SECONDS, min(due, limits.poll_seconds))
 
     async def _seconds_to_next(self, within: float) -> float | None:
-        """How long until a delayed job is due, if that is within so many seconds."""
+        """How long until a delayed job is due, if that is within so many seconds.
+
+        Where reads are paid for, only what this worker has delayed itself counts: the others are found in time too.
+        """
         now = self._runtime.clock.now()
         until = now + timedelta(seconds=within)
+        while self._wakes and self._wakes[0] <= self._looked_at:
+            heappop(self._wakes)
+        if self._runtime.store.limits().reads_are_priced:
+            own = self._wakes[0] if self._wakes and self._wakes[0] < until else None
+            return None if own is None else max(0.0, (own - now).total_seconds())
         page = await self._runtime.store.query(Query("jobs.due", since=now - JUST_DUE, until=until, limit=1))
         times = [wake for record in page.records if isinstance(wake := record.fields.get("wake_at"), datetime)]
         return max(0.0, (min(times) - now).total_seconds()) if times else None

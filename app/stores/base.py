@@ -16,6 +16,9 @@ from typing import Protocol, TypeAlias, runtime_checkable
 Value: TypeAlias = bool | int | float | str | datetime | tuple[str, ...] | None
 """A field's value. None and "not there" are the same thing, in every store."""
 
+RecordKey: TypeAlias = tuple[str, str]
+"""Names one record: its collection and its id."""
+
 Version: TypeAlias = str
 """Names one stored state of one record. Opaque: compare for equality only, never reuse after a delete."""
 
@@ -322,8 +325,11 @@ class Store(Protocol):
     async def close(self) -> None:
         """Let go of everything. A closed store can be opened again."""
 
-    async def get(self, collection: str, ids: Sequence[str]) -> list[Record | None]:
-        """The newest state of each record, in the order asked, None where there is none."""
+    async def get(self, collection: str, ids: Sequence[str], also: Sequence[RecordKey] = ()) -> list[Record | None]:
+        """The newest state of each record, in the order asked, None where there is none.
+
+        `also` names further records, of any collections; they come after the others, in the same round trip.
+        """
 
     async def commit(self, unit: Unit) -> list[Version]:
         """Apply one unit, all or nothing; returns the version of each written record, in order.

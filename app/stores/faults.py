@@ -17,6 +17,7 @@ from app.stores.base import (
     Page,
     Query,
     Record,
+    RecordKey,
     Store,
     StoreError,
     StoreLimits,
@@ -212,9 +213,9 @@ class FaultyStore:
         """Close the inner store."""
         await self.inner.close()
 
-    async def get(self, collection: str, ids: Sequence[str]) -> list[Record | None]:
+    async def get(self, collection: str, ids: Sequence[str], also: Sequence[RecordKey] = ()) -> list[Record | None]:
         """See `Store.get`."""
-        return await self._call(self._describe(Operation.GET), lambda: self.inner.get(collection, ids))
+        return await self._call(self._describe(Operation.GET), lambda: self.inner.get(collection, ids, also))
 
     async def commit(self, unit: Unit) -> list[Version]:
         """See `Store.commit`."""

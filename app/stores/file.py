@@ -23,6 +23,7 @@ from app.stores.base import (
     Page,
     Query,
     Record,
+    RecordKey,
     StoreError,
     StoreLimits,
     StoreUnavailable,
@@ -129,9 +130,9 @@ class FileJobStore:
         finally:
             thread.shutdown(wait=False)
 
-    async def get(self, collection: str, ids: Sequence[str]) -> list[Record | None]:
-        """The newest state of each record, in the order asked, None where there is none."""
-        return await self._look(lambda: self._ledger.get(collection, ids))
+    async def get(self, collection: str, ids: Sequence[str], also: Sequence[RecordKey] = ()) -> list[Record | None]:
+        """The newest state of each record, in the order asked, None where there is none; see `Store.get`."""
+        return await self._look(lambda: self._ledger.get(collection, ids, also))
 
     async def commit(self, unit: Unit) -> list[Version]:
         """Apply one unit, all or nothing; see `Store.commit`."""

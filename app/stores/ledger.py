@@ -16,6 +16,7 @@ from app.stores.base import (
     Page,
     Query,
     Record,
+    RecordKey,
     StoreError,
     StoreLimits,
     Unit,
@@ -39,10 +40,11 @@ class Ledger:
         self.hints = Hints()
         self._save = save
 
-    def get(self, collection: str, ids: Sequence[str]) -> list[Record | None]:
+    def get(self, collection: str, ids: Sequence[str], also: Sequence[RecordKey] = ()) -> list[Record | None]:
         """See `Store.get`."""
-        self.usage.reads += len(ids)
-        return self.tables.get(collection, ids)
+        self.usage.reads += len(ids) + len(also)
+        more = [self.tables.get(other, [record_id])[0] for other, record_id in also]
+        return [*self.tables.get(collection, ids), *more]
 
     def commit(self, unit: Unit) -> list[Version]:
         """Apply one checked unit; see `Store.commit`."""

@@ -14,6 +14,7 @@ from app.stores.base import (
     Page,
     Query,
     Record,
+    RecordKey,
     StoreError,
     StoreLimits,
     StoreUnavailable,
@@ -71,11 +72,11 @@ class MemoryJobStore:
         self._is_open = False
         self._ledger.hints.close()
 
-    async def get(self, collection: str, ids: Sequence[str]) -> list[Record | None]:
-        """The newest state of each record, in the order asked, None where there is none."""
+    async def get(self, collection: str, ids: Sequence[str], also: Sequence[RecordKey] = ()) -> list[Record | None]:
+        """The newest state of each record, in the order asked, None where there is none; see `Store.get`."""
         await self._enter()
         with self._lock:
-            return self._ledger.get(collection, ids)
+            return self._ledger.get(collection, ids, also)
 
     async def commit(self, unit: Unit) -> list[Version]:
         """Apply one unit, all or nothing; see `Store.commit`."""

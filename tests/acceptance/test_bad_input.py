@@ -26,7 +26,7 @@ from app.jobs import (
 )
 from app.jobs.errors import ContinueLater, RetryLater
 from app.jobs.request import request_of
-from app.stores.base import Delete, Record, Watch
+from app.stores.base import Delete, Record, RecordKey, Watch
 from app.stores.checks import checked_unit
 from app.stores.memory import MemoryJobStore
 from tests.support.clock import NOON
@@ -46,9 +46,9 @@ class Size(BaseModel):
 class StrictStore(MemoryJobStore):
     """A memory store that takes no other ids than Firestore and the databases do."""
 
-    async def get(self, collection: str, ids: Sequence[str]) -> list[Record | None]:
+    async def get(self, collection: str, ids: Sequence[str], also: Sequence[RecordKey] = ()) -> list[Record | None]:
         checked_unit([Delete(collection, record_id) for record_id in dict.fromkeys(ids)])
-        return await super().get(collection, ids)
+        return await super().get(collection, ids, also)
 
     async def watch(self, collection: str, record_id: str | None = None) -> Watch:
         if record_id is not None:

@@ -63,9 +63,9 @@ async def test_one_job_that_a_worker_finds(runtime: Runtime, counter: RpcCounter
 
 
 async def test_one_job_that_is_pushed(firestore_emulator: str, counter: RpcCounter) -> None:
-    """Create, read, claim, settle."""
+    """Create, read the job and what is paused, claim, settle."""
     counts = await scenarios.single_pushed_job(firestore_emulator, counter)
-    assert (counts.rpcs, counts.reads, counts.writes) == (4, 1, 4)
+    assert (counts.rpcs, counts.reads, counts.writes) == (4, 2, 4)
 
 
 async def test_a_backlog_that_one_worker_takes_in_batches(runtime: Runtime, counter: RpcCounter) -> None:

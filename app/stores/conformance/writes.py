@@ -40,6 +40,21 @@ class WriteConformance(Harness):
         assert [record and record.id for record in records] == ["c", None, "a", "c", "b", None]
         assert await store.get("jobs", []) == []
 
+    async def test_get_reads_other_collections_in_the_same_round_trip(self, store: Store) -> None:
+        await store.commit(
+            [Insert("jobs", "a", job(name="a")), Insert("runs", "a", {"schema_version": 1, "job_id": "a"})]
+        )
+        before = store.usage.rpcs
+        records = await store.get("jobs", ["a"], [("runs", "a"), ("runs", "b"), ("jobs", "a")])
+        assert [record and (record.collection, record.id) for record in records] == [
+            ("jobs", "a"),
+            ("runs", "a"),
+            None,
+            ("jobs", "a"),
+        ]
+        assert store.usage.rpcs - before <= 1
+        assert [record and record.collection for record in await store.get("jobs", [], [("runs", "a")])] == ["runs"]
+
     async def test_many_records_are_read_at_once(self, store: Store) -> None:
         names = [f"chunk-{number:03}" for number in range(130)]
         for start in range(0, len(names), 65):

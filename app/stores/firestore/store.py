@@ -15,6 +15,7 @@ from app.stores.base import (
     Page,
     Query,
     Record,
+    RecordKey,
     StoreError,
     StoreLimits,
     Unit,
@@ -124,13 +125,16 @@ class FirestoreJobStore:
             watch.end()
         await self._wire.close()
 
-    async def get(self, collection: str, ids: Sequence[str]) -> list[Record | None]:
-        """The newest state of each record, in the order asked, None where there is none."""
-        if not ids:
+    async def get(self, collection: str, ids: Sequence[str], also: Sequence[RecordKey] = ()) -> list[Record | None]:
+        """The newest state of each record, in the order asked, None where there is none; see `Store.get`."""
+        keys = [*((collection, record_id) for record_id in ids), *also]
+        if not keys:
             return []
-        names = [self._names.document(collection, record_id) for record_id in ids]
+        names = [self._names.document(*key) for key in keys]
         found = await self._wire.batch_get(tuple(dict.fromkeys(names)))
-        return [record_of(found[name], collection) if name in found else None for name in names]
+        return [
+            record_of(found[name], key[0]) if name in found else None for name, key in zip(names, keys, strict=True)
+        ]
 
     async def commit(self, unit: Unit) -> list[Version]:
         """Apply one unit, all or nothing; see `Store.commit`."""

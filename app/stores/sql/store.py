@@ -13,6 +13,7 @@ from app.stores.base import (
     Page,
     Query,
     Record,
+    RecordKey,
     StoreError,
     StoreLimits,
     StoreUnavailable,
@@ -125,22 +126,33 @@ class DatabaseJobStore:
         if database is not None:
             await database.close()
 
-    async def get(self, collection: str, ids: Sequence[str]) -> list[Record | None]:
-        """The newest state of each record, in the order asked, None where there is none."""
+    async def get(self, collection: str, ids: Sequence[str], also: Sequence[RecordKey] = ()) -> list[Record | None]:
+        """The newest state of each record, in the order asked, None where there is none; see `Store.get`."""
         database = self._entered()
-        if collection not in BY_NAME:
-            raise ValueError(f"no collection is called {collection!r}; declared: {', '.join(BY_NAME)}")
-        wanted = list(dict.fromkeys(ids))
-        parts = [wanted[start : start + _IDS_AT_ONCE] for start in range(0, len(wanted), _IDS_AT_ONCE)]
-        record = database.rows[collection].record
+        keys = [*((collection, record_id) for record_id in ids), *also]
+        wanted: dict[str, list[str]] = {collection: []}
+        for name, record_id in dict.fromkeys(keys):
+            wanted.setdefault(name, []).append(record_id)
+        for name in wanted:
+            if name not in BY_NAME:
+                raise ValueError(f"no collection is called {name!r}; declared: {', '.join(BY_NAME)}")
+        parts = [
+            (name, some[start : start + _IDS_AT_ONCE])
+            for name, some in wanted.items()
+            for start in range(0, len(some), _IDS_AT_ONCE)
+        ]
 
-        def understand(answers: list[list[Row]]) -> dict[str, Record]:
-            return {row[0]: record(row) for rows in answers for row in rows}
+        def understand(answers: list[list[Row]]) -> dict[RecordKey, Record]:
+            return {
+                (name, row[0]): database.rows[name].record(row)
+                for (name, _), rows in zip(parts, answers, strict=True)
+                for row in rows
+            }
 
-        lookups = [database.questions.records(collection, part) for part in parts]
+        lookups = [database.questions.records(name, some) for name, some in parts]
         found = await database.reader.read(lookups, understand) if lookups else {}
-        self._bill(reads=len(wanted))
-        return [found.get(record_id) for record_id in ids]
+        self._bill(reads=sum(map(len, wanted.values())))
+        return [found.get(key) for key in keys]
 
     async def commit(self, unit: Unit) -> list[Version]:
         """Apply one unit, all or nothing; see `Store.commit`."""
