@@ -144,6 +144,13 @@ class Unpark:
 
 
 @dataclass(frozen=True, slots=True)
+class TakeTurn:
+    """Of the jobs that run one at a time it is this one's turn: it is ready, if it waited for that."""
+
+    verb: ClassVar[str] = "take its turn"
+
+
+@dataclass(frozen=True, slots=True)
 class LoseLease:
     """The lease ran out without a word from its holder."""
 
@@ -309,6 +316,7 @@ Event: TypeAlias = (
     | Arrive
     | Park
     | Unpark
+    | TakeTurn
     | LoseLease
     | RequestCancel
     | Stop

@@ -15,6 +15,7 @@ from app.jobs.parking_duty import Freed
 from app.jobs.pauses import Pauses
 from app.jobs.permits import Permits
 from app.jobs.registry import Registry
+from app.jobs.turns import Turns
 
 
 class Limits:
@@ -25,7 +26,8 @@ class Limits:
         self.pauses = Pauses(parts.store, parts.clock)
         self.permits = Permits(parts.store, parts.clock, parts.chance, parts.lease_seconds, registry)
         concurrency = ConcurrencyLimits(self.permits, self.parked, registry, parts.clock, parts.lease_seconds)
-        self.admission = Admission(self.pauses, concurrency)
+        self.turns = Turns(parts, self.parked)
+        self.admission = Admission(self.pauses, self.turns, concurrency)
 
     def freed_by(self, parking: Parking) -> Mapping[Limit, Freed]:
         """What lets parked jobs go on whose limit is free, for each kind of limit."""
@@ -43,8 +45,11 @@ class Limits:
                 limit = min(limit, await self.permits.free_count(job.type))
             return await parking.free(job.parked_on, limit) if limit else 0
 
+        async def given(job: Job, limit: int) -> int:
+            return 0 if job.parked_on is None else await self.turns.pass_on(job.parked_on)
+
         async def offer(job_type: str) -> None:
             await parking.free(limit_name(Limit.CONCURRENCY, job_type), 1)
 
         self.permits.on_free = offer
-        return {Limit.PAUSE: resumed, Limit.CONCURRENCY: permitted}
+        return {Limit.PAUSE: resumed, Limit.CONCURRENCY: permitted, Limit.TURN: given}

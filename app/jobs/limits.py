@@ -33,8 +33,14 @@ def limit_name(limit: Limit, name: str) -> str:
 
     Any name does: one that no store could keep is replaced by its digest.
     """
-    plain = name if _PLAIN.fullmatch(name) else "~" + hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
-    return f"{limit}:{plain}"
+    return f"{limit}:{plain_name(name)}"
+
+
+def plain_name(name: str) -> str:
+    """A name that every store can keep as part of an id: the name itself, or its digest."""
+    if _PLAIN.fullmatch(name):
+        return name
+    return "~" + hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def limit_of(parked_on: str) -> Limit | None:

@@ -158,11 +158,11 @@ class AsyncJobManager(StreamVerbs, PauseVerbs, DependencyVerbs, ScheduleVerbs, E
             options: the other fields of `JobRequest`.
 
         Returns:
-            The job; with `existing=True` if its idempotency key was taken and this is the job there.
+            The job; with `existing=True` if its key was taken and this is the job that has it.
 
         Raises:
             BadInput: something is wrong with the arguments; nothing was written.
-            IdempotencyConflict: the key belongs to a job with another type or payload.
+            IdempotencyConflict: the key (`idempotency_key` or `unique_key`) belongs to a job with another type or payload.
             NotJoinable: the store cannot join that transaction.
         """
         request = request_of({"type": job_type, "payload": payload, **options})
@@ -188,15 +188,15 @@ class AsyncJobManager(StreamVerbs, PauseVerbs, DependencyVerbs, ScheduleVerbs, E
             self._hint_without_worker()
         wanted = [await runtime.links.wanted(each, runtime.registry.dependencies(each.type)) for each in requests]
         if transaction is None:
-            created = await runtime.links.create_all(jobs, wanted)
+            created = await runtime.uniques.create_all(requests, jobs, wanted)
             await runtime.wake_ups.send()
             await runtime.hooks.after_create(created)
             return created
         there = await runtime.queue.found_by_key(jobs)
         unit: list[Write] = []
-        for job, ids in zip(jobs, wanted, strict=True):
+        for request, job, ids in zip(requests, jobs, wanted, strict=True):
             if job.id not in there:
-                there[job.id], writes = await runtime.links.unit(job, ids)
+                there[job.id], writes = await runtime.uniques.unit(request, job, ids)
                 unit += writes
         if unit:
             await runtime.store.enlist(transaction, unit)
@@ -318,6 +318,8 @@ class AsyncJobManager(StreamVerbs, PauseVerbs, DependencyVerbs, ScheduleVerbs, E
         job = await self.runtime.queue.apply(job_id, decide)
         if job.is_terminal:
             await self.runtime.settled(job)
+        else:
+            await self.runtime.limits.turns.ended(job)
         await self.runtime.wake_ups.send()
         return job
 
@@ -343,9 +345,12 @@ class AsyncJobManager(StreamVerbs, PauseVerbs, DependencyVerbs, ScheduleVerbs, E
                 doing = "be deleted while other jobs wait for it"
                 raise IllegalTransition(job_id, status, doing, ["be retried" if status.is_terminal else "cancel"])
             try:
-                return await delete_record(runtime.store, record)
+                await delete_record(runtime.store, record)
             except PreconditionFailed:
                 continue
+            if record.fields.get("holds_turn"):
+                await runtime.limits.turns.pass_on(str(record.fields["turn"]))
+            return
 
     async def cleanup_old_jobs(self, days: float | None = None) -> int:
         """Delete ended jobs that ended more than `days` ago (by default the retention time).

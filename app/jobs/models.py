@@ -87,6 +87,7 @@ class JobStatus(StrEnum):
 
 
 TERMINAL = frozenset({JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED})
+UNDER_WAY = frozenset({JobStatus.QUEUED, JobStatus.RUNNING})
 
 
 class JobQueue(StrEnum):
@@ -328,6 +329,11 @@ class Job(BaseModel):
     def job_id(self) -> str:
         """The same as `id`."""
         return self.id
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether it runs, or will without anybody's doing."""
+        return self.status in UNDER_WAY
 
     @property
     def is_terminal(self) -> bool:

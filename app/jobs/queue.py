@@ -25,6 +25,7 @@ from app.jobs.records import SET_ASIDE
 from app.jobs.settlement import is_state
 from app.jobs.summaries import run_id, told_apart
 from app.jobs.transitions import transition
+from app.jobs.turns import Turns, unplaced
 from app.stores.base import (
     OutcomeUnknown,
     PreconditionFailed,
@@ -65,8 +66,9 @@ async def _gather(waits: Sequence[Awaitable[T]]) -> list[T | StoreError]:
 class Queue:
     """Jobs in and out of the store."""
 
-    def __init__(self, parts: LeaseParts, options: EngineOptions, admission: Admission) -> None:
+    def __init__(self, parts: LeaseParts, options: EngineOptions, admission: Admission, turns: Turns) -> None:
         self._parts = parts
+        self._turns = turns
         self._claiming = Claiming(parts, options, admission)
 
     # --- create ---
@@ -78,10 +80,11 @@ class Queue:
             BadInput: user data that cannot be stored; nothing was written.
             IdempotencyConflict: a key's job differs in type or payload.
         """
-        prepared = [self._parts.records.insert(job) for job in jobs]
+        prepared = [(job, self._parts.records.insert(job)) for job in jobs]
+        placed = [await self._placed(job, unit) for job, unit in prepared]
         created: list[Job] = []
-        answers = await _gather([self._parts.commits.send(unit) for unit in prepared])
-        for job, answer in zip(jobs, answers, strict=True):
+        answers = await _gather([self._parts.commits.send(unit) for _, unit in placed])
+        for (job, _), answer in zip(placed, answers, strict=True):
             if isinstance(answer, list):
                 created.append(changed(job, {"version": answer[-1]}))
             elif isinstance(answer, PreconditionFailed | OutcomeUnknown):
@@ -93,6 +96,13 @@ class Queue:
                 self._parts.wake_ups.note(job)
         return created
 
+    async def _placed(self, job: Job, unit: list[Write]) -> tuple[Job, list[Write]]:
+        """A new job, parked if another one has its turn, and the writes that create it; `unit` did so far."""
+        if job.turn is None or job.ready_at is None:
+            return job, unit
+        job, guard = await self._turns.placed(job)
+        return job, [*guard, *self._parts.records.insert(job)]
+
     async def _created_before(self, job: Job, answer: StoreError) -> Job:
         """What stands under the id of a job whose insert was refused, or whose answer was lost."""
         unheard = False
@@ -102,7 +112,8 @@ class Queue:
             if there is not None:
                 break
             try:  # deleted meanwhile, or never applied
-                versions = await self._parts.commits.commit(self._parts.records.insert(job))
+                job, unit = await self._placed(unplaced(job), self._parts.records.insert(job))
+                versions = await self._parts.commits.commit(unit)
             except (PreconditionFailed, OutcomeUnknown) as next_answer:
                 answer = next_answer
             else:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, StrictInt, ValidationError, field_validator
 
 from app.jobs.clock import Chance
 from app.jobs.codec import canonical_json
-from app.jobs.definition import MAX_RETRIES, environment_prefix
+from app.jobs.definition import MAX_RETRIES, JobOptions, environment_prefix
 from app.jobs.durations import duration_seconds
 from app.jobs.errors import BadInput, NoHandler
 from app.jobs.events import Start
@@ -19,8 +19,11 @@ from app.jobs.queue import job_id_of_key
 from app.jobs.registry import CUSTOM, Registry
 from app.jobs.texts import MESSAGE_CHARACTERS, tidy
 from app.jobs.transitions import transition
+from app.jobs.turns import turn_of_key, turn_of_type
 
 MAX_TAGS = 50
+WHILE_ACTIVE = "while_active"
+"""No second job of a key until the first has ended."""
 MAX_DELAY_SECONDS = 366 * 86400.0 * 10
 
 
@@ -42,6 +45,11 @@ class JobRequest(BaseModel):
     checkpoint: Json = None
     idempotency_key: FreeText | None = Field(default=None, min_length=1, max_length=1000)
     """One job for one key, for as long as that job exists."""
+    unique: Literal["while_active"] | Annotated[float, Field(gt=0, le=MAX_DELAY_SECONDS)] | None = None
+    """No second job of the type with this key: `while_active`, until the first has ended, or for so many seconds (also
+    "15m", or a `timedelta`), however it ends. The key is `unique_key`, or else the payload."""
+    unique_key: FreeText | None = Field(default=None, min_length=1, max_length=1000)
+    """Goes with `unique`; without that it means `while_active`."""
     delay_seconds: float = Field(default=0.0, ge=0, validation_alias=AliasChoices("delay_seconds", "delay"))
     """Not before so many seconds from now."""
     start_before: UtcTime | None = None
@@ -60,6 +68,8 @@ class JobRequest(BaseModel):
     """The jobs that have to be COMPLETED before this one runs: their ids; in a batch also places in it, from 0."""
     on_dependency_failure: Literal["cancel", "run", "hold"] = "cancel"
     """What becomes of it when one of them ends FAILED or CANCELLED."""
+    concurrency_key: FreeText | None = Field(default=None, min_length=1, max_length=1000)
+    """Of all jobs with one key, whatever their types, one runs at a time."""
     parent_id: Key | None = None
     batch_id: Key | None = None
 
@@ -84,6 +94,11 @@ class JobRequest(BaseModel):
         if isinstance(value, int | float) and not value <= MAX_DELAY_SECONDS:
             raise ValueError("it is longer than ten years; give a shorter delay")
         return value
+
+    @field_validator("unique", mode="before")
+    @classmethod
+    def _period(cls, value: Any) -> Any:
+        return value if value in (None, WHILE_ACTIVE) else duration_seconds(value, "unique")
 
     @field_validator("max_duration", mode="before")
     @classmethod
@@ -166,6 +181,12 @@ def _shown(value: object) -> str:
 _ARGUMENTS = set(JobRequest.model_fields) | {"job_type", "delay", "retry_delay", "timeout"}
 
 
+def _turn(request: JobRequest, options: JobOptions | None) -> str | None:
+    if request.concurrency_key is not None:
+        return turn_of_key(request.concurrency_key)
+    return turn_of_type(options.type) if options is not None and options.preserve_order else None
+
+
 def job_of(
     request: JobRequest, registry: Registry, now: datetime, chance: Chance, shards: int, *, start: bool, depth: int = 0
 ) -> Job:
@@ -200,6 +221,8 @@ def job_of(
     payload = definition.check_payload(request.payload) if definition is not None else request.payload
     for field in ("settings", "metadata", "checkpoint"):
         canonical_json(getattr(request, field), field)
+    if request.idempotency_key is not None and (request.unique is not None or request.unique_key is not None):
+        raise BadInput("unique", "does not go with idempotency_key, which allows one job only", "give one of the two")
     if request.start_before is not None and request.start_before <= now:
         raise BadInput("start_before", f"{request.start_before.isoformat()} is past", "give a time to come")
 
@@ -221,6 +244,7 @@ def job_of(
         parent_id=request.parent_id,
         depth=depth,
         mode=request.mode,
+        turn=_turn(request, options),
         payload=payload,
         settings=request.settings,
         metadata=request.metadata,

@@ -32,6 +32,7 @@ from app.jobs.schedule_records import ScheduleRecords
 from app.jobs.schedule_sync import CodeSchedules
 from app.jobs.settlement import Settlement
 from app.jobs.ticker import Ticker
+from app.jobs.uniqueness import Uniques
 from app.jobs.waking import NoWaker, Waker, WakeUps
 from app.stores.base import Store, StoreError
 
@@ -87,7 +88,7 @@ class Runtime:
             wake_ups=self.wake_ups,
         )
         self.limits = Limits(self.parts, self.registry)
-        self.queue = Queue(self.parts, self.options, self.limits.admission)
+        self.queue = Queue(self.parts, self.options, self.limits.admission, self.limits.turns)
         self.parking = Parking(self.queue, self.limits.parked)
         self.parking_duty = ParkingDuty(store, self.limits.parked, self.limits.freed_by(self.parking))
         self.mailbox = Mailbox(self.parts, self.queue)
@@ -95,7 +96,7 @@ class Runtime:
         self.links = Links(self.parts, self.queue)
         self.release = Release(self.queue, self.parts, self._follow)
         self.batches = Batches(self.parts, self.links, self.release)
-        self.followups: list[Followup] = [self.arrivals.look_again]
+        self.followups: list[Followup] = [self.limits.turns.ended, self.arrivals.look_again]
         """What is done, in this order, after a job has changed in a way that may let others go on."""
         self.schedules = ScheduleRecords(store, self.codec, self.options.data)
         self.schedule_editor = ScheduleEditor(self.commits, self.records, self.schedules, self.clock)
@@ -113,6 +114,7 @@ class Runtime:
             self.chance,
             self.options.shards,
         )
+        self.uniques = Uniques(self.parts, self.queue, self.links)
         self.overlap = OverlapGuard(self.records)
         self.manager: AsyncJobManager | None = None
         """The manager over these parts, for handlers that create further jobs."""

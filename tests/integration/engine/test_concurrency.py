@@ -21,6 +21,7 @@ class Gauge:
     def __init__(self, site: Site, at_once: int, *, gated: bool = False) -> None:
         self.now = self.most = self.ended = 0
         self.begun: list[str] = []
+        self.has_begun = asyncio.Event()
         self.gate = asyncio.Event()
         if not gated:
             self.gate.set()
@@ -29,6 +30,7 @@ class Gauge:
         async def narrow(name: str = "") -> None:
             self.now += 1
             self.begun.append(name)
+            self.has_begun.set()
             self.most = max(self.most, self.now)
             await asyncio.sleep(0)
             await self.gate.wait()
@@ -65,8 +67,7 @@ async def test_jobs_over_the_limit_hide_no_other_and_go_on_by_priority(site: Sit
         peer.clock.jump(0.001)
     await peer.submitted("narrow", {"name": "first"}, priority="high")
     draining = asyncio.create_task(peer.drain(concurrency=3))
-    while not gauge.begun:
-        await asyncio.sleep(0.001)
+    await gauge.has_begun.wait()
     await peer.submitted("wide", {"name": "another type"}, priority="low")
     while len(gauge.begun) < 2:
         await peer.clock.advance(0.5)
@@ -91,7 +92,9 @@ async def test_a_job_over_the_limit_is_written_once_more_than_another(site: Site
 async def test_the_place_of_a_crashed_worker_is_free_when_its_permit_has_run_out(site: Site) -> None:
     gauge = Gauge(site, 1)
     crashed, other = await site.peer("crashed"), await site.peer("other")
-    first, second = await other.submitted("narrow"), await other.submitted("narrow")
+    first = await other.submitted("narrow")
+    other.clock.jump(0.001)
+    second = await other.submitted("narrow")
     await crashed.claimed()  # and never heard of again
     await other.drain()
     assert (await other.get(second)).parked_on == "limit:narrow"
@@ -145,8 +148,7 @@ async def test_a_zombies_permit_is_refused_and_its_job_stops(site: Site) -> None
     zombie, other = await site.peer("zombie"), await site.peer("other")
     first, second = await zombie.submitted("narrow", {"name": "a"}), await zombie.submitted("narrow", {"name": "b"})
     working = asyncio.create_task(zombie.drain())
-    while not gauge.begun:
-        await asyncio.sleep(0.001)
+    await gauge.has_begun.wait()
     other.clock.jump(LEASE_SECONDS * LIFE)
     await Watchdog(other.runtime).run()
     (lease,) = await other.claimed()

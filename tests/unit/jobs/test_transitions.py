@@ -45,6 +45,7 @@ from app.jobs.events import (
     Start,
     Stop,
     Suspend,
+    TakeTurn,
     Unpark,
     WaitOn,
 )
@@ -76,6 +77,7 @@ EVENTS: Mapping[type[Event], Event] = {
         Arrive("event:x"),
         Park("limit:x"),
         Unpark(),
+        TakeTurn(),
         LoseLease(),
         RequestCancel("c1", "no longer wanted"),
         Stop("asked to"),
@@ -112,6 +114,7 @@ EXPECTED: Mapping[JobStatus, Mapping[type[Event], JobStatus]] = {
         Claim: R,
         Park: Q,
         Unpark: Q,
+        TakeTurn: Q,
         WaitOn: Q,
         Arrive: Q,
         RequestCancel: X,
