@@ -20,6 +20,7 @@ from app.jobs.errors import (
     ContinueLater,
     HandlerExit,
     LeaseLost,
+    NoProgress,
     ResultInvalid,
     ReviewNeeded,
     TorporError,
@@ -34,6 +35,8 @@ from app.jobs.threads import run_in_thread
 
 logger = logging.getLogger(__name__)
 
+IDLE_SLICES = 3
+"""After so many slices in a row that recorded nothing new, a job fails: it would go on like that for ever."""
 TRACEBACK_CHARACTERS = 8000
 """How much of a traceback is kept with an error: its end."""
 
@@ -45,12 +48,14 @@ class StopKind(StrEnum):
     DURATION = "duration"
     TIMEOUT = "timeout"
     SHUTDOWN = "shutdown"
+    SLICE = "slice"
+    """The worker's time is up; the job goes on in another slice."""
     PLACE = "place"
     """Its permit is lost, so that another job may run in its place."""
     LOST = "lost"
 
 
-_GIVING_BACK = (StopKind.SHUTDOWN, StopKind.PLACE)
+_GIVING_BACK = (StopKind.SHUTDOWN, StopKind.SLICE, StopKind.PLACE)
 """Stops for which the job goes back, to run again later."""
 
 
@@ -107,6 +112,8 @@ class Attempt:
     cut_at: float | None = None
     """Monotonic time at which the handler is cut off."""
     abandon_at: float | None = None
+    had_time: bool = False
+    """Whether it had most of the time that a slice has, when the time was up."""
     flushing: bool = False
     was_cut: bool = False
     flush_after: float = 0.0
@@ -155,6 +162,7 @@ class Attempt:
         self.flag.reason = self.flag.reason or reason
         if kind in _GIVING_BACK:
             self.flag.stopping = True
+            self.flag.slicing = kind is StopKind.SLICE
         else:
             self.flag.cancelled = True
         self.cut_at = now + grace_seconds
@@ -252,12 +260,26 @@ class Attempt:
 
     def _cut_event(self) -> Event:
         if self.stop in _GIVING_BACK:
-            return Release()
+            return self._given_back()
         if self.stop is StopKind.TIMEOUT:
             return self._failure(AttemptTimeout(self.holder.job.timeout_seconds or 0.0))
         if self.stop is not None:
             return Stop(self.flag.reason)
         return self._failure(RuntimeError("the handler was cancelled by itself or its own libraries"))
+
+    def _given_back(self) -> Event:
+        """The handler was cut off before it came to where it could go on later."""
+        if self.stop is not StopKind.SLICE:
+            return Release()
+        if self.flag.has_news:
+            return Slice()
+        if not self.had_time:
+            return Release()  # it began so late that nothing could be expected of it
+        slices = self.holder.job.idle_slices + 1
+        if slices < IDLE_SLICES:
+            return Slice(is_idle=True)
+        kept = error_of(NoProgress(self.holder.job.id, slices))
+        return Fail(kept, JobResult(success=False, error=kept.message))
 
     def _error_event(self, error: BaseException) -> Event:
         if isinstance(error, Cancel):
@@ -271,7 +293,7 @@ class Attempt:
         if self.stop in (StopKind.CANCEL, StopKind.DURATION):
             return Stop(self.flag.reason)
         if self.stop in _GIVING_BACK and self.was_cut:
-            return Release()  # being cut off is no failure, whatever a library makes of it
+            return self._given_back()  # being cut off is no failure, whatever a library makes of it
         return self._failure(error)
 
     def _failure(self, error: BaseException) -> Event:

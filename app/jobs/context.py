@@ -34,12 +34,16 @@ LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 class StopFlag:
     """Whether and why an attempt should end; shared by its context and whoever watches over it."""
 
-    __slots__ = ("cancelled", "leaving", "pausing", "reason", "stopping")
+    __slots__ = ("cancelled", "has_news", "leaving", "pausing", "reason", "slicing", "stopping")
 
     def __init__(self) -> None:
         self.cancelled = False
         self.stopping = False
         self.pausing = False
+        self.slicing = False
+        """The worker's time is up: the attempt ends as soon as there is a new place to go on from."""
+        self.has_news = False
+        """Whether this attempt has recorded something that a later one goes on from."""
         self.leaving: Event | None = None
         """What becomes of the job when a verb has ended the attempt, whatever the handler makes of that."""
         self.reason = ""
@@ -168,7 +172,7 @@ class JobContext(OnceVerbs):
 
     @property
     def is_stopping(self) -> bool:
-        """Whether the worker is shutting down: raise `ContinueLater` with a checkpoint, or be cut off shortly."""
+        """Whether the worker is about to end: save a checkpoint or raise `ContinueLater`, or be cut off shortly."""
         return self._flag.stopping
 
     def cancel(self) -> None:
@@ -224,6 +228,7 @@ class JobContext(OnceVerbs):
             BadInput: not a JSON value, or too large.
         """
         self._holder.set_checkpoint(checkpoint)
+        self._flag.has_news = self._flag.has_news or checkpoint != self._checkpoint
         self._checkpoint = checkpoint
         self.leave_if_asked()
         await self._flush_if_due()

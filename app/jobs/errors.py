@@ -72,10 +72,10 @@ class IdempotencyConflict(BadInput):
 
     code: ClassVar[str] = "IDEMPOTENCY_CONFLICT"
 
-    def __init__(self, key: str, job_id: str, differs: str) -> None:
+    def __init__(self, key: str, job_id: str, differs: str, field: str = "idempotency_key") -> None:
         self.job_id = job_id
         super().__init__(
-            "idempotency_key",
+            field,
             f"{key!r} belongs to job {job_id}, whose {differs} differs",
             "use another key, or create the job with the same arguments",
         )
@@ -296,6 +296,18 @@ class EventTimeout(PermanentError, TimeoutError):
 
     def __init__(self, job_id: str, name: str) -> None:
         super().__init__(f"job {job_id}: no event {name!r} came in time; catch EventTimeout to go on without it")
+
+
+class NoProgress(TorporError):
+    """A job's time was up again and again before it had recorded anything new."""
+
+    code: ClassVar[str] = "NO_PROGRESS"
+
+    def __init__(self, job_id: str, slices: int) -> None:
+        super().__init__(
+            f"job {job_id}: time was up in {slices} slices in a row before it had saved a new checkpoint or step; "
+            "save checkpoints more often, make its steps smaller, or give its worker more time"
+        )
 
 
 class OnceTaken(TorporError):

@@ -374,6 +374,19 @@ class JobExecutor:
             attempt.request_stop(StopKind.PLACE, "its permit was lost", self._clock.monotonic(), 0.0)
             self._heartbeat.nudge()
 
+    def slice_all(self, grace_seconds: float, fair_seconds: float) -> None:
+        """Tell every handler that time is up: it ends at its next checkpoint or step, or is cut off.
+
+        Args:
+            grace_seconds: when it is cut off.
+            fair_seconds: a handler that had so long and recorded nothing new had time enough.
+        """
+        now = self._clock.monotonic()
+        for attempt in self._attempts.values():
+            attempt.had_time = now - attempt.began >= fair_seconds
+            attempt.request_stop(StopKind.SLICE, "the worker's time is up", now, grace_seconds)
+        self._heartbeat.nudge()
+
     def stop_all(self, grace_seconds: float) -> None:
         """Tell every handler that the worker shuts down, and when it will be cut off. None is begun any more."""
         self._is_stopping = True

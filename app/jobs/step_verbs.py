@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from app.jobs.errors import BadInput, HandlerSignal, LeaseLost, TorporError
-from app.jobs.events import Hold
+from app.jobs.events import Hold, Slice
 from app.jobs.models import Json
 from app.jobs.steps import Call, StepKind
 from app.jobs.threads import run_in_thread
@@ -74,9 +74,11 @@ class StepVerbs:
         return self._holder.journal
 
     def leave_if_asked(self) -> None:
-        """End the attempt here if somebody asked for a pause: what is recorded is where to go on."""
+        """End the attempt here if somebody asked for a pause, or time is up: what is recorded is where to go on."""
         if self._flag.pausing:
             raise self._flag.leave(Hold())
+        if self._flag.slicing and self._flag.has_news:
+            raise self._flag.leave(Slice())
 
     async def step(
         self,
@@ -127,6 +129,7 @@ class StepVerbs:
             value = await journal.record(call, returned, started)
         finally:
             journal.end(call)
+        self._flag.has_news = True
         self.leave_if_asked()
         return value
 
@@ -149,6 +152,7 @@ class StepVerbs:
             value = await self.journal.record(call, returned, started_at)
         finally:
             self.journal.end(call)
+        self._flag.has_news = True
         self.leave_if_asked()
         return value
 

@@ -215,7 +215,7 @@ async def test_a_worker_works_at_most_so_long(engine: Engine) -> None:
     await engine.clock.advance(1 + engine.runtime.options.shutdown_seconds)
     assert (await task).claimed == 1
     job = await engine.get(job_id)
-    assert (job.status, job.outcome, job.retries_used, job.lease_losses) == (Q, Outcome.RELEASED, 0, 0)
+    assert (job.status, job.outcome, job.retries_used, job.lease_losses) == (Q, Outcome.SLICED, 0, 0)
 
 
 async def test_a_worker_can_run_again(engine: Engine, ran: list[str]) -> None:
