@@ -110,6 +110,7 @@ class Runtime:
             self.schedules,
             self.links,
             self.wake_ups,
+            self.hooks,
             self.clock,
             self.chance,
             self.options.shards,

@@ -7,6 +7,7 @@ so it can be taken up again anywhere. In whichever process the job runs makes no
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -24,7 +25,9 @@ from app.jobs.records import is_job_id
 from app.jobs.results import LogTail
 from app.jobs.runtime import Runtime
 from app.jobs.waiting import first_of
-from app.stores.base import OutcomeUnknown, PreconditionFailed, Query, StoreUnavailable, Watch
+from app.stores.base import OutcomeUnknown, PreconditionFailed, Query, StoreError, StoreUnavailable, Watch
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Ready: TypeAlias = Callable[[], Awaitable[Runtime]]
@@ -89,6 +92,7 @@ class Follow:
         self.live = live
         self._watch: Watch | None = None
         self._hint: asyncio.Task[None] | None = None
+        self._may_tell = True
 
     async def __aenter__(self) -> Self:
         if not is_job_id(self._job_id):
@@ -120,12 +124,16 @@ class Follow:
     async def _tell_holder(self, job: Job) -> None:
         now = self._runtime.clock.now()
         told = job.watched_until is not None and job.watched_until - now > WATCHED_LEFT
-        if told or job.status is not JobStatus.RUNNING:
+        if told or job.status is not JobStatus.RUNNING or not self._may_tell:
             return
         try:
             await self._runtime.queue.change(job, BeWatched(now + WATCHED))
         except (PreconditionFailed, OutcomeUnknown):
             return  # the job has just been written: its holder, or another follower; the next look tells if need be
+        except StoreError as error:
+            # Whoever may only read can follow all the same.
+            self._may_tell = False
+            logger.warning("job %s: its holder cannot be told that it is followed: %s", job.id, error)
 
     async def news(self, *others: Coroutine[Any, Any, Any], within: float = LOOK_SECONDS) -> None:
         """Until there may be something new, one of the others has ended, or nothing more is wanted.

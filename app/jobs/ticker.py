@@ -15,6 +15,7 @@ from datetime import datetime
 from app.jobs.clock import Chance, Clock
 from app.jobs.group import GroupCommit
 from app.jobs.linking import Links
+from app.jobs.middleware import Hooks
 from app.jobs.models import Job, JobStatus
 from app.jobs.records import JobRecords
 from app.jobs.request import JobRequest
@@ -71,12 +72,14 @@ class Ticker:
         schedules: ScheduleRecords,
         links: Links,
         wake_ups: WakeUps,
+        hooks: Hooks,
         clock: Clock,
         chance: Chance,
         shards: int,
     ) -> None:
         self._links = links
         self._wake_ups = wake_ups
+        self._hooks = hooks
         self._commits = commits
         self._records = records
         self._schedules = schedules
@@ -140,6 +143,7 @@ class Ticker:
             else:
                 for job in new:
                     self._wake_ups.note(job)
+                await self._hooks.after_create(new)
                 report.created += len(new)
                 report.skipped += len(decision.skipped)
                 schedule = after.model_copy(update={"version": version})
@@ -181,12 +185,14 @@ class Ticker:
             else:
                 for job in new:
                     self._wake_ups.note(job)
+                await self._hooks.after_create(new)
                 return len(new)
         raise answer
 
     async def _created(self, schedule: Schedule, jobs: Sequence[Job]) -> tuple[list[Job], list[Write]]:
         """The jobs as they are to be stored, and the writes for it; there is one job at most where it is to wait."""
         definition = schedule.definition
+        await self._hooks.before_create(jobs)
         if not definition.waits:
             return list(jobs), [write for job in jobs for write in self._records.insert(job)]
         created: list[Job] = []

@@ -102,6 +102,18 @@ async def test_a_job_that_is_there_already_is_not_told_as_created(engine: Engine
     assert [point for _, point, _ in told] == ["before_create", "before_create"]
 
 
+async def test_jobs_of_batches_and_schedules_are_told_too(engine: Engine, told: Told) -> None:
+    batch = await engine.manager.create_job_batch([{"type": "work"}] * 2)
+    expected = [("inner", "after_create", each.id) for each in batch.jobs]
+    assert [each for each in told if each[:2] == ("inner", "after_create")] == expected
+    told.clear()
+    await engine.manager.create_schedule("often", "work", interval_seconds=60)
+    await engine.clock.advance(61)
+    await engine.manager.tick()
+    points = [point for name, point, _ in told if name == "inner"]
+    assert points.count("before_create") == points.count("after_create") >= 1
+
+
 async def test_ends_by_hand_are_told_too(engine: Engine, told: Told) -> None:
     job = await engine.manager.create_job("work")
     told.clear()

@@ -7,11 +7,16 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from functools import partial
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from app.jobs import BadInput, JobContext, JobNotFound, LogEntry, Runtime, Worker
+from app.jobs import BadInput, JobContext, JobNotFound, LogEntry, Runtime, Worker, results
 from app.jobs.errors import BatchNotFound
 from app.jobs.lease import Lease
+from app.jobs.results import LogTail
 from app.jobs.streams import LogPump, Subscription
+from app.stores.faults import FaultPlan, FaultyStore, Operation
+from app.stores.memory import MemoryJobStore
 from tests.support.clock import settle
 from tests.support.engine import Engine
 
@@ -216,6 +221,58 @@ async def test_a_holder_is_told_about_once_in_three_quarters_of_a_minute_by_howe
         each.close()
     await settle()
     await asyncio.gather(*tasks)
+
+
+async def test_who_may_only_read_follows_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
+    plan = FaultPlan()
+    engine = Engine(store=FaultyStore(MemoryJobStore(), plan))
+    await engine.store.open()
+    engine.job("quiet")(lambda: None)
+    job_id = await engine.submitted("quiet")
+    (lease,), _ = await engine.runtime.queue.claim("w", sorted(engine.registry.routes()), 1)
+    heard: list[str] = []
+    plan.refuse(Operation.COMMIT)
+    plan.refuse(Operation.COMMIT_EACH)
+    lines = engine.manager.subscribe_logs(job_id)
+    task = asyncio.create_task(collect(lines, heard))
+    await engine.clock.advance(3)
+    lease.add_log("INFO", "said")
+    await lease.flush()
+    await engine.clock.advance(1)
+    assert heard == ["1: said"]
+    assert caplog.text.count("cannot be told that it is followed") == 1
+    lines.close()
+    await settle()
+    await task
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    pages=st.lists(st.integers(1, 4), min_size=1, max_size=8),
+    after=st.integers(0, 30),
+    read_after=st.sets(st.integers(0, 7)),
+    at_once=st.integers(1, 3),
+)
+async def test_a_log_is_read_without_gaps_from_any_line_however_it_is_cut_into_pages(
+    pages: list[int], after: int, read_after: set[int], at_once: int
+) -> None:
+    engine = Engine()
+    await engine.store.open()
+    engine.job("quiet")(lambda: None)
+    job_id = await engine.submitted("quiet")
+    (lease,), _ = await engine.runtime.queue.claim("w", sorted(engine.registry.routes()), 1)
+    tail = LogTail(engine.store, engine.runtime.records, job_id, after)
+    read: list[int] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(results, "LOG_PAGES", at_once)
+        for number, size in enumerate(pages):
+            for line in range(size):
+                lease.add_log("INFO", f"line {line}")
+            await lease.flush()
+            if number in read_after:
+                read += [entry.number async for entry in tail.lines()]
+        read += [entry.number async for entry in tail.lines()]
+    assert read == list(range(after + 1, sum(pages) + 1))
 
 
 async def test_what_following_costs(engine: Engine) -> None:
