@@ -110,7 +110,7 @@ resource "google_logging_metric" "watchdog_rounds" {
 }
 
 resource "google_monitoring_notification_channel" "email" {
-  for_each = toset(var.alert_emails)
+  for_each = var.alerts_are_on ? toset(var.alert_emails) : []
 
   project      = var.project
   display_name = each.value
@@ -121,7 +121,7 @@ resource "google_monitoring_notification_channel" "email" {
 }
 
 resource "google_monitoring_alert_policy" "alert" {
-  for_each = local.alerts
+  for_each = var.alerts_are_on ? local.alerts : {}
 
   project               = var.project
   display_name          = "${var.name}: ${each.value.title}"

@@ -197,6 +197,12 @@ variable "alert_emails" {
   }
 }
 
+variable "alerts_are_on" {
+  type        = bool
+  description = "Whether there are alerts. They are the one thing that costs something while nothing happens."
+  default     = true
+}
+
 variable "alert_limits" {
   type = object({
     oldest_due_seconds = optional(number, 300)

@@ -423,3 +423,17 @@ run "somebody_is_told" {
     error_message = "Dead letters are counted where they come from."
   }
 }
+
+run "nobody_is_told_who_does_not_want_it" {
+  command = plan
+
+  variables {
+    alerts_are_on = false
+    alert_emails  = ["ops@example.com"]
+  }
+
+  assert {
+    condition     = length(google_monitoring_alert_policy.alert) == 0 && length(google_monitoring_notification_channel.email) == 0
+    error_message = "Alerts can be left out."
+  }
+}

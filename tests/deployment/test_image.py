@@ -146,6 +146,13 @@ def test_it_answers_and_ends_on_sigterm(image: Image) -> None:
     assert ended.status == 0, ended.output
 
 
+def test_it_does_not_start_where_nobody_would_be_asked_who_they_are(image: Image) -> None:
+    ended = image.run(PORT=str(_free_port()), TORPOR_STORE_URL="sqlite:////dev/shm/jobs.db")
+
+    assert ended.status != 0
+    assert "TORPOR_OIDC_AUDIENCE" in ended.output
+
+
 def test_a_task_package_joins_by_a_derived_image_of_three_lines(
     builder: Builder, image: Image, tmp_path: Path, pytestconfig: pytest.Config
 ) -> None:
