@@ -22,6 +22,7 @@ from app.jobs.errors import BadInput, IllegalTransition, JobNotFound, NoHandler
 from app.jobs.event_verbs import EventVerbs
 from app.jobs.events import Event, RequestCancel, RequestPause, Requeue, Resume, Start
 from app.jobs.executor import JobHandler, handler_definition
+from app.jobs.forgetting import forget_steps
 from app.jobs.middleware import Middleware
 from app.jobs.models import Job, JobStatus, Json
 from app.jobs.pause_verbs import PauseVerbs
@@ -288,6 +289,7 @@ class AsyncJobManager(StreamVerbs, PauseVerbs, DependencyVerbs, ScheduleVerbs, E
         settings: Mapping[str, Json] | None = None,
         checkpoint: Json = None,
         max_duration: str | float | timedelta | None = None,
+        from_step: str | None = None,
     ) -> Job:
         """Run a job again that ended FAILED or CANCELLED or waits for review, with its counters back at zero.
 
@@ -298,10 +300,11 @@ class AsyncJobManager(StreamVerbs, PauseVerbs, DependencyVerbs, ScheduleVerbs, E
             settings: other settings.
             checkpoint: another checkpoint to go on from.
             max_duration: another duration limit: seconds, or "1h", "24h", "7d".
+            from_step: a recorded step; that one and all that were called after it are done again. None keeps all.
 
         Raises:
             JobNotFound, IllegalTransition: there is no such job, or it is in another state.
-            BadInput: a payload that does not fit, or no duration.
+            BadInput: a payload that does not fit, no duration, or no such step.
         """
         limit = None if max_duration is None else duration_seconds(max_duration, "max_duration")
         given = {"settings": settings, "checkpoint": checkpoint, "max_duration_seconds": limit}
@@ -311,6 +314,8 @@ class AsyncJobManager(StreamVerbs, PauseVerbs, DependencyVerbs, ScheduleVerbs, E
             changes = {name: value for name, value in {**given, "payload": checked}.items() if value is not None}
             return Requeue(keep_checkpoint, changes)
 
+        if from_step is not None:
+            await forget_steps((await self._ready()).parts, job_id, from_step)
         return await self._requeued(job_id, decide)
 
     async def _changed(self, job_id: str, decide: Callable[[Job], Event | None]) -> Job:

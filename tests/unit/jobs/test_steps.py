@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from app.jobs import (
+    BadInput,
     BlockingJobContext,
+    IllegalTransition,
     JobContext,
     JobExecutor,
+    JobNotFound,
     JobResult,
     JobStatus,
     PermanentError,
@@ -296,3 +300,85 @@ async def test_without_a_store_steps_are_just_run(runs: list[str]) -> None:
     result = await executor.execute(Job(type="it"))
     assert (result.data, runs) == ("did c", ["b", "c"])
     await executor.close()
+
+
+# --- again from a step -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("from_step", "again"), [("a", ["a", "b", "c"]), ("b", ["b", "c"]), ("c", ["c"]), (None, [])])
+async def test_a_job_can_be_retried_from_a_step(
+    engine: Engine, runs: list[str], from_step: str | None, again: list[str]
+) -> None:
+    @engine.job("it", max_retries=0)
+    async def handler(ctx: JobContext) -> None:
+        for name in "abc":
+            await ctx.step(name, lambda name=name: runs.append(name) or "x" * 300_000)
+        if ctx.attempt == 1:
+            raise Broken
+
+    job_id = await engine.submitted("it")
+    await engine.drain()
+    runs.clear()
+    await engine.manager.retry_job(job_id, from_step=from_step)
+    await engine.drain()
+    job = await engine.get(job_id)
+    assert (job.status, job.steps, runs) == (JobStatus.COMPLETED, 3, again)
+    assert (await engine.records())["steps"] == 3
+    await engine.manager.delete_job(job_id)
+    assert (await engine.records())["chunks"] == 0
+
+
+async def test_more_steps_than_one_commit_takes_are_forgotten(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = replace(engine.store.limits(), writes_per_commit=4)
+    monkeypatch.setattr(engine.store, "limits", lambda: limits)
+    runs: list[int] = []
+
+    @engine.job("it", max_retries=0)
+    async def handler(ctx: JobContext) -> None:
+        for n in range(20):
+            await ctx.step(f"s{n}", runs.append, n)
+        if ctx.attempt == 1:
+            raise Broken
+
+    job_id = await engine.submitted("it")
+    await engine.drain()
+    await engine.manager.retry_job(job_id, from_step="s3")
+    assert (await engine.get(job_id)).steps == 3
+    await engine.drain()
+    assert runs == [*range(20), *range(3, 20)]
+
+
+async def test_a_review_that_is_retried_asks_again(engine: Engine) -> None:
+    @engine.job("it", max_retries=0)
+    async def handler(ctx: JobContext) -> None:
+        await ctx.request_review("sure?")
+        raise Broken
+
+    job_id = await engine.submitted("it")
+    await engine.drain()
+    await engine.manager.review(job_id, "approve", "ann")
+    await engine.drain()
+    assert (await engine.get(job_id)).status is JobStatus.FAILED
+    await engine.manager.retry_job(job_id, from_step="review")
+    await engine.drain()
+    job = await engine.get(job_id)
+    assert job.status is JobStatus.NEEDS_REVIEW
+    assert [each["by"] for each in job.review["history"] if "by" in each] == ["ann"]
+
+
+async def test_what_cannot_be_retried_from_a_step_is_refused(engine: Engine) -> None:
+    @engine.job("it", max_retries=0)
+    async def handler(ctx: JobContext, fails: bool) -> None:
+        await ctx.step("only", str)
+        if fails:
+            raise Broken
+
+    failed, completed = [await engine.submitted("it", {"fails": fails}) for fails in (True, False)]
+    await engine.drain()
+    with pytest.raises(BadInput, match="from_step: no step is recorded as 'other'; recorded: 'only'"):
+        await engine.manager.retry_job(failed, from_step="other")
+    with pytest.raises(IllegalTransition):
+        await engine.manager.retry_job(completed, from_step="only")
+    with pytest.raises(JobNotFound):
+        await engine.manager.retry_job("nobody", from_step="only")
+    assert (await engine.records())["steps"] == 2
