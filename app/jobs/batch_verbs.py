@@ -8,7 +8,7 @@ from typing import Any
 
 from app.jobs.batch_plan import MAX_JOBS, BatchPlan, Links, check_graph, plan_of
 from app.jobs.batches import BatchInfo, BatchStatus, JobBatch, NewBatch, Progress
-from app.jobs.cancelling import cancelled as cancel_one
+from app.jobs.cancelling import cancelled
 from app.jobs.codec import canonical_json
 from app.jobs.errors import BadInput, BatchNotFound, IdempotencyConflict
 from app.jobs.linking import check_number
@@ -20,6 +20,7 @@ from app.jobs.reader import JobReader, Jobs
 from app.jobs.request import JobRequest, check_reason, request_of
 from app.jobs.runtime import Runtime
 from app.jobs.streams import Subscription, batch_stream
+from app.jobs.uniqueness import check_not_unique
 from app.stores.base import Query, Record
 
 BatchItem = Mapping[str, Any] | JobRequest
@@ -69,6 +70,7 @@ class BatchVerbs(JobReader):
         runtime = await self._ready()
         batch_id = f"batch-{job_id_of_key(idempotency_key) if idempotency_key else runtime.chance.token()}"
         requests = _requests(jobs, batch_id)
+        check_not_unique(requests, "jobs")
         follower = None if on_complete is None else _follower(on_complete, batch_id, len(requests))
         links = [await _links_of(runtime, requests, place) for place in range(len(requests))]
         order = check_graph(links, lambda place: f"jobs[{place}]")
@@ -170,34 +172,33 @@ class BatchVerbs(JobReader):
         """Cancel every job of a batch that has not ended; those that run are told at their next write.
 
         Returns:
-            How many were cancelled or told.
+            How many had not ended, and so were cancelled or told.
 
         Raises:
             BatchNotFound: there is no such batch, and no job that says it belongs to it.
             BadInput: a reason that cannot be stored.
         """
         check_reason(reason)
-        await self.get_batch(batch_id)
+        info = await self.get_batch(batch_id)
         runtime = await self._ready()
         record = await runtime.batches.find(batch_id)
         if record is not None and record.fields.get("status") == BatchStatus.CREATING:
             await runtime.batches.finish(record)
-        cancelled = 0
+            info = await self.get_batch(batch_id)
         for status in CANCEL_ORDER:
-            cancelled += await self._cancel_all(runtime, batch_id, status, reason)
-        return cancelled
+            await self._cancel_all(runtime, batch_id, status, reason)
+        return sum(info.counts.values()) - info.ended
 
-    async def _cancel_all(self, runtime: Runtime, batch_id: str, status: JobStatus, reason: str) -> int:
+    async def _cancel_all(self, runtime: Runtime, batch_id: str, status: JobStatus, reason: str) -> None:
         wanted = JobFilter.of(batch_id=batch_id, status=status, sort_order="asc")
-        cancelled = 0
         cursor: str | None = None
         while True:
             page = await page_of(runtime.store, runtime.records, wanted, CANCEL_PAGE, 0, cursor)
             for job in page.jobs:
-                cancelled += await cancel_one(runtime, job.id, reason)
+                await cancelled(runtime, job.id, reason)
             cursor = page.cursor
             if cursor is None:
-                return cancelled
+                return
 
 
 def _requests(jobs: Sequence[BatchItem], batch_id: str) -> list[JobRequest]:

@@ -20,7 +20,7 @@ from app.jobs.queue import MAX_TRIES, Queue
 from app.jobs.request import JobRequest
 from app.jobs.settlement import is_state
 from app.jobs.transitions import transition
-from app.stores.base import OutcomeUnknown, PreconditionFailed, Query, Record, StoreError, Update, Verify, Write
+from app.stores.base import Delete, OutcomeUnknown, PreconditionFailed, Query, Record, StoreError, Update, Verify, Write
 
 EDITABLE = frozenset({JobStatus.PENDING, JobStatus.QUEUED, JobStatus.PAUSED})
 """Where a job is that has not begun, or begins again later: what it depends on can still be changed."""
@@ -309,8 +309,9 @@ class Links:
         for record in await self._parts.store.get("gates", child.unmet) if child.unmet else []:
             if record is not None and parent_id in _unmet(record):
                 left = tuple(key for key in _unmet(record) if key != parent_id)
-                write = Update("gates", record.id, {"unmet": left or None}, record.version)
-                return None if left else record.id, [write]
+                if left:
+                    return None, [Update("gates", record.id, {"unmet": left}, record.version)]
+                return record.id, [Delete("gates", record.id, record.version)]
         return None, []
 
     # --- store ---
