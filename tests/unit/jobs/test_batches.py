@@ -168,7 +168,7 @@ async def test_one_key_makes_one_batch(engine: Engine) -> None:
     assert first.on_complete is not None
     assert again.on_complete is not None
     assert again.on_complete.id == first.on_complete.id
-    with pytest.raises(IdempotencyConflict, match="belongs to job batch-.*, whose jobs differs"):
+    with pytest.raises(IdempotencyConflict, match=r"belongs to job batch-.*, whose jobs differs"):
         await engine.manager.create_job_batch(funnel(3), idempotency_key="k")
     assert await engine.manager.count_jobs() == 5
 
@@ -207,7 +207,7 @@ async def test_the_last_job_runs_once_however_the_others_ended(small: Engine, si
 @pytest.mark.parametrize("bad", [{"type": "it", "dependencies": [0]}, {"type": "it", "batch_id": "b"}])
 async def test_the_last_job_is_checked_too(engine: Engine, bad: dict[str, Any]) -> None:
     register(engine)
-    with pytest.raises(BadInput, match="on_complete."):
+    with pytest.raises(BadInput, match=r"on_complete."):
         await engine.manager.create_job_batch(items(1), on_complete=bad)
 
 
