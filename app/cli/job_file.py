@@ -24,21 +24,32 @@ class Line:
     """As it would be created now."""
 
 
+_OBJECT = """write it like '{"key": "value"}'"""
+
+
+def json_value(text: str, field: str, remedy: str = """write it like 3, '"text"' or '{"key": "value"}'""") -> Any:
+    """The JSON value that a text holds.
+
+    Raises:
+        BadInput: it holds none.
+    """
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise BadInput(field, f"is not JSON: {error}", remedy) from error
+    except RecursionError as error:
+        raise BadInput(field, "is nested too deeply", "nest it less") from error
+
+
 def json_object(text: str, field: str) -> dict[str, Any]:
     """The JSON object that a text holds.
 
     Raises:
         BadInput: it holds none.
     """
-    remedy = """write it like '{"key": "value"}'"""
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise BadInput(field, f"is not JSON: {error}", remedy) from error
-    except RecursionError as error:
-        raise BadInput(field, "is nested too deeply", "nest it less") from error
+    value = json_value(text, field, _OBJECT)
     if not isinstance(value, dict):
-        raise BadInput(field, f"is a {type(value).__name__}, not an object", remedy)
+        raise BadInput(field, f"is a {type(value).__name__}, not an object", _OBJECT)
     return value
 
 

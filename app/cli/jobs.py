@@ -11,7 +11,7 @@ import typer
 from app.cli.output import job_json, jobs_table, print_json, runs_table, section, short_time
 from app.cli.session import engine, run
 from app.cli.tables import Column, table
-from app.jobs import Job, JobProgress, JobResults, LogEntry, RunSummary
+from app.jobs import Job, JobProgress, JobResults, LogEntry, RunSummary, Step
 
 app = typer.Typer(help="Look at jobs and steer them.", no_args_is_help=True)
 
@@ -120,7 +120,8 @@ def show_job(job: Job) -> None:
             section(name, value)
 
 
-def _changed(job: Job, as_json: bool) -> None:
+def tell_changed(job: Job, as_json: bool) -> None:
+    """How a job stands that was changed."""
     if as_json:
         print_json(job_json(job))
     else:
@@ -139,18 +140,75 @@ def cancel(
         async with engine() as manager:
             return await manager.cancel_job(job_id, reason)
 
-    _changed(run(work), as_json)
+    tell_changed(run(work), as_json)
+
+
+@app.command("pause")
+def pause(
+    job_id: JobId,
+    reason: Annotated[str, typer.Option(help="Kept with the job.")] = "paused on request",
+    as_json: JsonFlag = False,
+) -> None:
+    """Hold a job; a running one goes back at its next checkpoint or step."""
+
+    async def work() -> Job:
+        async with engine() as manager:
+            return await manager.pause_job(job_id, reason)
+
+    tell_changed(run(work), as_json)
+
+
+@app.command("resume")
+def resume(job_id: JobId, as_json: JsonFlag = False) -> None:
+    """Let a paused job go on."""
+
+    async def work() -> Job:
+        async with engine() as manager:
+            return await manager.resume_job(job_id)
+
+    tell_changed(run(work), as_json)
+
+
+@app.command("steps")
+def steps(job_id: JobId, as_json: JsonFlag = False) -> None:
+    """What a job's handler has recorded, in the order of its calls."""
+
+    async def work() -> list[Step]:
+        async with engine() as manager:
+            return await manager.get_steps(job_id)
+
+    found = run(work)
+    if as_json:
+        names = ("name", "kind", "call", "attempt", "started_at", "ended_at", "value")
+        print_json([{name: getattr(step, name) for name in names} for step in found])
+        return
+    columns = ("#", "step", "kind", Column("attempt", 1), Column("at (UTC)", 2), Column("value", text=True))
+    rows = (
+        (each.call, each.name, each.kind, each.attempt, short_time(each.started_at), _beginning(each.value))
+        for each in found
+    )
+    table("Steps", columns, rows)
+
+
+def _beginning(value: Any) -> str:
+    return json.dumps(value, default=str)[:SAVED_SHOWN]
 
 
 @app.command("retry")
-def retry(job_id: JobId, as_json: JsonFlag = False) -> None:
+def retry(
+    job_id: JobId,
+    from_step: Annotated[
+        str | None, typer.Option(help="Do this recorded step again, and those that were called after it.")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
     """Run a job again that failed, was cancelled or waits for review."""
 
     async def work() -> Job:
         async with engine() as manager:
-            return await manager.retry_job(job_id)
+            return await manager.retry_job(job_id, from_step=from_step)
 
-    _changed(run(work), as_json)
+    tell_changed(run(work), as_json)
 
 
 @app.command("delete")

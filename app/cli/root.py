@@ -10,7 +10,22 @@ from typing import Annotated
 import typer
 
 from app import __version__
-from app.cli import batches, catalog, demo, doctor, enqueue, follow, jobs, queues, runs, schedules, types, worker
+from app.cli import (
+    batches,
+    catalog,
+    demo,
+    doctor,
+    enqueue,
+    events,
+    follow,
+    jobs,
+    queues,
+    reviews,
+    runs,
+    schedules,
+    types,
+    worker,
+)
 from app.cli.output import problem
 from app.cli.session import FAILED, check_settings, logs_to_stderr
 
@@ -27,6 +42,8 @@ app.add_typer(batches.app, name="batches")
 app.add_typer(queues.app, name="queues")
 app.add_typer(types.app, name="types")
 app.add_typer(schedules.app, name="schedules")
+app.add_typer(reviews.app, name="review")
+app.add_typer(events.app, name="events")
 app.add_typer(catalog.app, name="catalog")
 jobs.app.command("logs")(follow.logs)
 jobs.app.command("watch")(follow.watch)

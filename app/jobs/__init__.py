@@ -31,19 +31,25 @@ from app.jobs.errors import (
     ContinueLater,
     DependencyCycle,
     DuplicateJobType,
+    EventTimeout,
     IdempotencyConflict,
     IllegalTransition,
     JobNotFound,
     LeaseLost,
+    LockTaken,
     ManagerClosed,
     NoEngine,
     NoHandler,
+    NoProgress,
+    OnceTaken,
     PayloadInvalid,
     PermanentError,
     RetryLater,
     ReviewNeeded,
     RunningLoop,
     ScheduleNotFound,
+    StepNameTwice,
+    StepsChanged,
     TooLarge,
     TorporError,
     UnknownJobType,
@@ -51,6 +57,8 @@ from app.jobs.errors import (
 )
 from app.jobs.executor import ExecutionContext, JobExecutor, JobHandler
 from app.jobs.functions import (
+    cleanup_expired_locks,
+    cleanup_idempotency_records,
     complete_job,
     create_job,
     fail_job,
@@ -62,7 +70,9 @@ from app.jobs.functions import (
     release_job,
     retry_job,
 )
+from app.jobs.inbox import SentEvent
 from app.jobs.listing import JobFilter, JobPage
+from app.jobs.lock_verbs import Lock
 from app.jobs.manager import AsyncJobManager
 from app.jobs.middleware import LoggingMiddleware, Middleware
 from app.jobs.models import (
@@ -80,21 +90,25 @@ from app.jobs.models import (
 )
 from app.jobs.openagents import OpenAgentsApp
 from app.jobs.options import EngineOptions
+from app.jobs.pauses import Paused
 from app.jobs.progress import ProgressBroker
 from app.jobs.records import DataLimits
 from app.jobs.registry import JobRegistry, JobType, Registry
 from app.jobs.repair import Repair, RepairableError, Repairer, execute_with_repair_loop
 from app.jobs.request import JobRequest
 from app.jobs.results import JobResults
+from app.jobs.reviews import ReviewRequest
 from app.jobs.routes import Served
 from app.jobs.run_history import DailySummary, RunFilter, RunPage
 from app.jobs.runtime import Runtime
 from app.jobs.schedule_sync import SyncReport
 from app.jobs.scheduler import JobScheduler
 from app.jobs.schedules import Schedule, ScheduleDefinition, SkippedSlots
+from app.jobs.steps import Step, StepKind
 from app.jobs.streams import SavedResult, Subscription
 from app.jobs.task import BaseTask, RunnerResult
 from app.jobs.ticker import TickReport
+from app.jobs.wait_verbs import ReviewDecision
 from app.jobs.waking import Hint, NoWaker, Waker
 from app.jobs.watchdog import Watchdog, WatchdogReport
 from app.jobs.worker import Worker, WorkReport
@@ -123,6 +137,7 @@ __all__ = [
     "DiscoveryFailure",
     "DuplicateJobType",
     "EngineOptions",
+    "EventTimeout",
     "ExecutionContext",
     "Hint",
     "IdempotencyConflict",
@@ -151,6 +166,8 @@ __all__ = [
     "JobStatus",
     "JobType",
     "LeaseLost",
+    "Lock",
+    "LockTaken",
     "LogEntry",
     "LoggingMiddleware",
     "LoopThread",
@@ -158,9 +175,12 @@ __all__ = [
     "Middleware",
     "NoEngine",
     "NoHandler",
+    "NoProgress",
     "NoWaker",
+    "OnceTaken",
     "OpenAgentsApp",
     "Outcome",
+    "Paused",
     "PayloadInvalid",
     "PermanentError",
     "ProgressBroker",
@@ -169,7 +189,9 @@ __all__ = [
     "RepairableError",
     "Repairer",
     "RetryLater",
+    "ReviewDecision",
     "ReviewNeeded",
+    "ReviewRequest",
     "RunFilter",
     "RunPage",
     "RunSummary",
@@ -180,8 +202,13 @@ __all__ = [
     "Schedule",
     "ScheduleDefinition",
     "ScheduleNotFound",
+    "SentEvent",
     "Served",
     "SkippedSlots",
+    "Step",
+    "StepKind",
+    "StepNameTwice",
+    "StepsChanged",
     "StoreError",
     "StoreUnavailable",
     "Subscription",
@@ -198,6 +225,8 @@ __all__ = [
     "WatchdogReport",
     "WorkReport",
     "Worker",
+    "cleanup_expired_locks",
+    "cleanup_idempotency_records",
     "clear_current_job_context",
     "complete_job",
     "create_job",

@@ -203,6 +203,7 @@ class JobManager:
     retry_job = _blocking(AsyncJobManager.retry_job)
     review = _blocking(AsyncJobManager.review)
     list_reviews = _blocking(AsyncJobManager.list_reviews)
+    get_steps = _blocking(AsyncJobManager.get_steps)
     send_event = _blocking(AsyncJobManager.send_event)
     list_events = _blocking(AsyncJobManager.list_events)
     delete_job = _blocking(AsyncJobManager.delete_job)

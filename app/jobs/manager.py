@@ -32,6 +32,7 @@ from app.jobs.retention import delete_page, delete_record, ended_before, is_wait
 from app.jobs.review_verbs import ReviewVerbs
 from app.jobs.runtime import Runtime
 from app.jobs.schedule_verbs import ScheduleVerbs
+from app.jobs.step_reader import StepReader
 from app.jobs.stream_verbs import StreamVerbs
 from app.jobs.upkeep import Upkeep
 from app.jobs.watchdog import Watchdog, WatchdogReport
@@ -43,7 +44,9 @@ logger = logging.getLogger(__name__)
 CLEAN_PAGE = 100
 
 
-class AsyncJobManager(StreamVerbs, PauseVerbs, DependencyVerbs, ScheduleVerbs, EventVerbs, BatchVerbs, ReviewVerbs):
+class AsyncJobManager(
+    StreamVerbs, PauseVerbs, DependencyVerbs, ScheduleVerbs, EventVerbs, BatchVerbs, ReviewVerbs, StepReader
+):
     """Creates, steers and reads jobs. Opens its store at the first verb; close it, or use it as a context manager."""
 
     def __init__(

@@ -62,47 +62,47 @@ class OnceVerbs(WaitVerbs):
             LeaseLost: the lease is somebody else's.
             Exception: what the function raised.
         """
-        async with self.journal.alone(key):
-            found = await self.reserve_once(key)
+        async with self._journal.alone(key):
+            found = await self._reserve_once(key)
             if isinstance(found, Done):
                 return found.result
             try:
                 returned = await outcome_of(fn, args, kwargs, f"job {self._holder.job.id} once {key}"[:100])
             except Exception:
-                await self.drop_once(found)
+                await self._drop_once(found)
                 raise
-            return await self.finish_once(found, returned)
+            return await self._finish_once(found, returned)
 
-    async def reserve_once(self, key: str) -> Done | Mine:
+    async def _reserve_once(self, key: str) -> Done | Mine:
         """For `once` of a blocking handler: take the key, or end the attempt while another job has it."""
         check_key(key)
-        journal = self.journal
+        journal = self._journal
         if journal.once is None:
             raise NoEngine
         found = await journal.once.reserve(key)
         if isinstance(found, Busy):
-            self.leave_if_asked()
+            self._leave_if_asked()
             now = journal.clock.now()
             raise self._flag.leave(Suspend(found.until, found.what, min(found.until, now + LOOK_AGAIN)))
         return found
 
-    async def finish_once(self, mine: Mine, returned: Json) -> Json:
+    async def _finish_once(self, mine: Mine, returned: Json) -> Json:
         """For `once` of a blocking handler: record what its function returned."""
-        if self.journal.once is None:
+        if self._journal.once is None:
             raise NoEngine
         try:
-            result = await self.journal.once.finish(mine, returned)
+            result = await self._journal.once.finish(mine, returned)
         except BadInput:
-            await self.drop_once(mine)
+            await self._drop_once(mine)
             raise
         await self._tell_of_key(mine)
         return result
 
-    async def drop_once(self, mine: Mine) -> None:
+    async def _drop_once(self, mine: Mine) -> None:
         """For `once` of a blocking handler: its function failed, so let another job try."""
         try:
-            if self.journal.once is not None:
-                await self.journal.once.give_up(mine)
+            if self._journal.once is not None:
+                await self._journal.once.give_up(mine)
                 await self._tell_of_key(mine)
         except (StoreError, TorporError) as error:
             # The key is free as soon as this lease is over.
@@ -130,7 +130,7 @@ class BlockingOnceVerbs(BlockingStepVerbs):
 
     def once(self, key: str, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Json:
         """Run a function once for a key, over all jobs; see `JobContext.once`. It may be blocking, or async."""
-        found = self.wait_for(self.inner.reserve_once(key))
+        found = self.wait_for(self.inner._reserve_once(key))
         if isinstance(found, Done):
             return found.result
         try:
@@ -138,6 +138,6 @@ class BlockingOnceVerbs(BlockingStepVerbs):
             if inspect.iscoroutine(returned):
                 returned = self.wait_for(returned)
         except Exception:
-            self.wait_for(self.inner.drop_once(found))
+            self.wait_for(self.inner._drop_once(found))
             raise
-        return self.wait_for(self.inner.finish_once(found, returned))
+        return self.wait_for(self.inner._finish_once(found, returned))

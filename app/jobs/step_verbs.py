@@ -69,11 +69,11 @@ class StepVerbs:
     _flag: StopFlag
 
     @property
-    def journal(self) -> Journal:
+    def _journal(self) -> Journal:
         """Where this attempt records its steps."""
         return self._holder.journal
 
-    def leave_if_asked(self) -> None:
+    def _leave_if_asked(self) -> None:
         """End the attempt here if somebody asked for a pause, or time is up: what is recorded is where to go on."""
         if self._flag.pausing:
             raise self._flag.leave(Hold())
@@ -113,12 +113,12 @@ class StepVerbs:
             Exception: what the function raised when there was no other try.
         """
         tries = Tries(retries, retry_delay_seconds)
-        journal = self.journal
+        journal = self._journal
         call = await journal.begin(StepKind.STEP, check_name(name))
         try:
             if call.recorded is not None:
                 return call.recorded.value
-            self.leave_if_asked()
+            self._leave_if_asked()
             started = journal.clock.now()
             while True:
                 try:
@@ -130,35 +130,35 @@ class StepVerbs:
         finally:
             journal.end(call)
         self._flag.has_news = True
-        self.leave_if_asked()
+        self._leave_if_asked()
         return value
 
-    async def begin_step(self, name: str) -> Call:
+    async def _begin_step(self, name: str) -> Call:
         """For `step` of a blocking handler: what is recorded of it, if anything."""
-        call = await self.journal.begin(StepKind.STEP, check_name(name))
+        call = await self._journal.begin(StepKind.STEP, check_name(name))
         if call.recorded is not None:
-            self.journal.end(call)
+            self._journal.end(call)
             return call
         try:
-            self.leave_if_asked()
+            self._leave_if_asked()
         except BaseException:
-            self.journal.end(call)
+            self._journal.end(call)
             raise
         return call
 
-    async def record_step(self, call: Call, returned: Json, started_at: datetime) -> Json:
+    async def _record_step(self, call: Call, returned: Json, started_at: datetime) -> Json:
         """For `step` of a blocking handler: record what its function returned."""
         try:
-            value = await self.journal.record(call, returned, started_at)
+            value = await self._journal.record(call, returned, started_at)
         finally:
-            self.journal.end(call)
+            self._journal.end(call)
         self._flag.has_news = True
-        self.leave_if_asked()
+        self._leave_if_asked()
         return value
 
-    async def drop_step(self, call: Call) -> None:
+    async def _drop_step(self, call: Call) -> None:
         """For `step` of a blocking handler: its function failed."""
-        self.journal.end(call)
+        self._journal.end(call)
 
 
 async def outcome_of(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], name: str) -> Any:
@@ -190,17 +190,17 @@ class BlockingStepVerbs:
     ) -> Json:
         """Run a function once for the job; see `JobContext.step`. It may be blocking, or async."""
         tries = Tries(retries, retry_delay_seconds)
-        clock = self.inner.journal.clock
-        call = self.wait_for(self.inner.begin_step(name))
+        clock = self.inner._journal.clock
+        call = self.wait_for(self.inner._begin_step(name))
         if call.recorded is not None:
             return call.recorded.value
         started = clock.now()
         try:
             returned = self._tried(tries, clock, lambda: fn(*args, **kwargs))
         except BaseException:
-            self.wait_for(self.inner.drop_step(call))
+            self.wait_for(self.inner._drop_step(call))
             raise
-        return self.wait_for(self.inner.record_step(call, returned, started))
+        return self.wait_for(self.inner._record_step(call, returned, started))
 
     def _tried(self, tries: Tries, clock: Clock, function: Callable[[], Any]) -> Any:
         while True:

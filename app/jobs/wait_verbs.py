@@ -84,7 +84,7 @@ class WaitVerbs(StepVerbs):
             StepNameTwice, StepsChanged, LeaseLost: as for `step`.
         """
         seconds_of("seconds", seconds)
-        journal = self.journal
+        journal = self._journal
         call = await self._begin(StepKind.SLEEP, name, "sleep")
         try:
             now = journal.clock.now()
@@ -122,7 +122,7 @@ class WaitVerbs(StepVerbs):
         check_event_name(name)
         if timeout_seconds is not None:
             seconds_of("timeout_seconds", timeout_seconds)
-        journal = self.journal
+        journal = self._journal
         if journal.inbox is None:
             raise NoEngine
         call = await self._begin(StepKind.EVENT, step, name)
@@ -152,7 +152,7 @@ class WaitVerbs(StepVerbs):
                 return found
             now = journal.clock.now()
             if until is None:
-                self.leave_if_asked()
+                self._leave_if_asked()
                 raise self._flag.leave(Suspend(None, waiting_for(name), now + LOOK_AGAIN))
             left = (until - now).total_seconds()
             if left <= 0:
@@ -161,7 +161,7 @@ class WaitVerbs(StepVerbs):
             if left > IN_PLACE_SECONDS:
                 if call.recorded is None:
                     await journal.record(call, {"until": until.isoformat()}, started, is_open=True)
-                self.leave_if_asked()
+                self._leave_if_asked()
                 raise self._flag.leave(Suspend(until, waiting_for(name), now + LOOK_AGAIN))
             await journal.clock.sleep(left)
 
@@ -204,7 +204,7 @@ class WaitVerbs(StepVerbs):
         canonical_json(data, "data")
         if expires_seconds is not None:
             seconds_of("expires_seconds", expires_seconds)
-        journal = self.journal
+        journal = self._journal
         call = await self._begin(StepKind.REVIEW, name, "review")
         try:
             if call.recorded is not None:
@@ -221,6 +221,6 @@ class WaitVerbs(StepVerbs):
             journal.end(call)
 
     async def _begin(self, kind: StepKind, name: str | None, stem: str) -> Call:
-        journal = self.journal
+        journal = self._journal
         book = await journal.book()
         return await journal.begin(kind, book.next_name(kind, stem) if name is None else check_name(name))

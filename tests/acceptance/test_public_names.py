@@ -46,6 +46,8 @@ NAMES = {
         create_job poll_job lease_job complete_job fail_job retry_job
         get_run_history get_daily_summary recover_stuck_jobs
         discover Worker Watchdog
+        EventTimeout StepNameTwice StepsChanged OnceTaken NoProgress SentEvent
+        ReviewDecision ReviewRequest Step StepKind
     """),
     "app.stores": ["MemoryJobStore", "FileJobStore", "DatabaseJobStore", "FirestoreJobStore"],
     "app.settings": ["settings"],
@@ -57,6 +59,7 @@ VERBS = words("""
     get_job get list_jobs list wait get_job_status get_job_results get_logs subscribe_progress
     subscribe_logs unsubscribe_logs subscribe_results
     cleanup_old_jobs resume_interrupted_jobs get_status uptime is_running get_system_health get_job_metrics
+    send_event list_events list_reviews get_steps
     get_run_history get_daily_summary register_handler close create_job_batch get_batch_jobs get_batch list_batches
     cancel_batch add_job_dependency remove_job_dependency get_dependencies get_dependent_jobs
 """)
@@ -64,6 +67,7 @@ VERBS = words("""
 CONTEXT = words("""
     job_id job_type attempt worker_id mode payload settings checkpoint remaining is_cancelled cancel
     report_progress log save_result save_checkpoint dependencies dependency_results
+    step once sleep wait_for_event request_review
 """)
 
 OPTIONS: dict[str, Any] = {
@@ -91,11 +95,7 @@ OPTIONS: dict[str, Any] = {
 }
 
 LATER = [
-    *(
-        f"app.jobs:{context}.{verb}"
-        for context in ("JobContext", "BlockingJobContext")
-        for verb in ("step", "once", "lock", "sleep", "wait_for_event", "request_review")
-    ),
+    *(f"app.jobs:{context}.{verb}" for context in ("JobContext", "BlockingJobContext") for verb in ("lock",)),
 ]
 """What engine.md names and the stage of workflows, control and time builds."""
 

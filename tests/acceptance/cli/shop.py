@@ -53,6 +53,23 @@ def open_shop(registry: Registry) -> None:
     async def shop_order(ctx: JobContext, order: Order) -> int:
         return order.width
 
+    @job("shop_waits", registry=registry)
+    async def shop_waits(ctx: JobContext) -> list[object]:
+        first = await ctx.step("first", lambda: "done first")
+        return [first, await ctx.wait_for_event("paid")]
+
+    @job("shop_careful", registry=registry)
+    async def shop_careful(ctx: JobContext, amount: int) -> list[object]:
+        decision = await ctx.request_review("Pay this?", {"amount": amount}, expires_seconds=3600)
+        return [amount, decision.by, decision.data]
+
+    @job("shop_stumbles", registry=registry, max_retries=0)
+    async def shop_stumbles(ctx: JobContext) -> int:
+        number = await ctx.step("number", lambda: ctx.attempt)
+        if ctx.attempt == 1:
+            raise PermanentError("stumbled")
+        return int(number)
+
     @job("shop_far", registry=registry, pool="far")
     async def shop_far(ctx: JobContext) -> None: ...
 
