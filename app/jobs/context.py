@@ -230,7 +230,7 @@ class JobContext(OnceVerbs):
         self._holder.set_checkpoint(checkpoint)
         self._flag.has_news = self._flag.has_news or checkpoint != self._checkpoint
         self._checkpoint = checkpoint
-        self.leave_if_asked()
+        self._leave_if_asked()
         await self._flush_if_due()
 
     async def commit(self, writes: Sequence[Write]) -> None:
