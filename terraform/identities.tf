@@ -80,7 +80,8 @@ resource "google_cloud_run_v2_service_iam_member" "caller" {
   member   = each.value.member
 }
 
-# Identity-Aware Proxy asks for this in turn before it calls the service as its own account.
+# Identity-Aware Proxy asks for this in turn before it calls the service as its own account. It holds for everything
+# behind the proxy in this project.
 resource "google_iap_web_iam_member" "people" {
   for_each = toset(var.people)
 

@@ -63,7 +63,11 @@ class Builder:
         return done.stdout.strip()
 
     def provide_base(self) -> None:
-        """Make the stand-in, if it is not there from an earlier run."""
+        """Make the stand-in, if it is not there from an earlier run.
+
+        Raises:
+            ServiceUnavailable: Debian's packages could not be had.
+        """
         known = f"{hashlib.sha256(Path(__file__).read_bytes()).hexdigest()} {self.python}"
         stamp = self.folder / "base.stamp"
         if stamp.exists() and stamp.read_text() == known:
@@ -88,6 +92,9 @@ class Builder:
 
         Returns:
             The folder with the wheels and with a `pip.conf` that names it as /wheels.
+
+        Raises:
+            ServiceUnavailable: they could not be had.
         """
         known = hashlib.sha256(lock.read_bytes()).hexdigest()
         wheels = self.folder / "wheels"
@@ -140,5 +147,7 @@ def _copy_python(source: Path, target: Path) -> None:
 
 
 def _run(command: list[str]) -> None:
+    """Run what prepares the build. That it fails, for want of a mirror say, tells nothing of the image."""
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=900)
-    assert done.returncode == 0, f"{' '.join(command)}:\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
+    if done.returncode:
+        raise ServiceUnavailable(f"{' '.join(command)}:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")

@@ -20,7 +20,12 @@ NAME = "localhost/torpor:checked"
 
 
 def build(builder: Builder) -> Image:
-    """Build the checkout's Dockerfile as it is and unpack the image."""
+    """Build the checkout's Dockerfile as it is and unpack the image.
+
+    Raises:
+        ServiceUnavailable: what the build begins with could not be had.
+        AssertionError: the build failed.
+    """
     builder.provide_base()
     wheels = builder.provide_wheels(CHECKOUT / "requirements.lock")
     lent = [f"{wheels}:/wheels:ro", f"{wheels}/pip.conf:/etc/pip.conf:ro"]
