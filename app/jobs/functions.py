@@ -151,6 +151,16 @@ async def recover_stuck_jobs() -> int:
     return await Watchdog((await current_manager().open()).runtime).recover_stuck_jobs()
 
 
+async def cleanup_idempotency_records() -> int:
+    """Delete uniqueness keys that keep nobody from anything any more; see `Watchdog.cleanup_idempotency_records`."""
+    return await Watchdog((await current_manager().open()).runtime).cleanup_idempotency_records()
+
+
+async def cleanup_expired_locks() -> int:
+    """Delete locks whose holder is gone, and permits that have run out; see `Watchdog.cleanup_expired_locks`."""
+    return await Watchdog((await current_manager().open()).runtime).cleanup_expired_locks()
+
+
 async def get_run_history(**filters: Any) -> list[RunSummary]:
     """Run summaries, newest first; see `AsyncJobManager.get_run_history`."""
     return await current_manager().get_run_history(**filters)

@@ -13,6 +13,7 @@ from app.jobs.retention import delete_page, ended_before
 from app.jobs.reviews import expire_reviews
 from app.jobs.run_history import closed_hours, roll_up
 from app.jobs.runtime import Runtime
+from app.jobs.uniqueness import forget_stale_keys
 from app.stores.base import Delete, OutcomeUnknown, PreconditionFailed, Query
 
 logger = logging.getLogger(__name__)
@@ -52,6 +53,10 @@ class WatchdogReport:
     deleted_events: int = 0
     deleted_once: int = 0
     """Keys that were done once, so long ago that they are forgotten."""
+    deleted_keys: int = 0
+    """Uniqueness keys that kept nobody from anything any more."""
+    deleted_locks: int = 0
+    """Locks, permits and rates that nobody holds any more."""
     rolled_up: int = 0
     dry_run: bool = False
 
@@ -93,6 +98,7 @@ class Watchdog:
             "deleted_events": self.delete_old_events,
             "deleted_once": self.delete_old_once,
         }
+            "deleted_keys": self.cleanup_idempotency_records,
         failed: list[Exception] = []
         for name, duty in duties.items():
             try:
@@ -189,6 +195,14 @@ class Watchdog:
         return sum([await runtime.batches.finish(record) for record in found])
 
     async def delete_old_jobs(self, *, dry_run: bool = False) -> int:
+    async def cleanup_idempotency_records(self, *, dry_run: bool = False) -> int:
+        """Delete uniqueness keys whose job has ended or is gone, or whose time is over."""
+        return await forget_stale_keys(self._runtime.parts, PAGE, dry_run=dry_run)
+
+    async def cleanup_expired_locks(self, *, dry_run: bool = False) -> int:
+        """Delete locks whose holder is gone, and permits that have run out."""
+        return await self._runtime.limits.locks.clean_up(dry_run=dry_run)
+
         """Delete ended jobs over their retention time, with their log, results and chunks."""
         keep = self._runtime.options.keep_jobs
         if keep is None:

@@ -76,7 +76,11 @@ OPTIONS: dict[str, Any] = {
     "queue": "maintenance",
     "priority": JobPriority.HIGH,
     "interval_seconds": 60,
-    "cron": "0 * * * *",
+    "timezone": "Europe/Berlin",
+    "misfire_grace_seconds": 30,
+    "catch_up": "last",
+    "catch_up_limit": 5,
+    "overlap": True,
     "enabled": True,
     "max_retries": 1,
     "retry_delay_seconds": 5,
@@ -183,6 +187,12 @@ def test_every_option_of_a_job_type_is_taken() -> None:
     assert options["max_duration"] == 3600
     same = set(OPTIONS) - {"requires", "requires_wallet", "max_duration", "dependencies"}
     assert {name: options[name] for name in same} == {name: OPTIONS[name] for name in same}
+    instead = {name: value for name, value in OPTIONS.items() if name != "interval_seconds"}
+
+    @job("by_cron", registry=registry, **instead, cron="0 * * * *")
+    async def by_cron(ctx: JobContext) -> None: ...
+
+    assert registry.get("by_cron").options.cron == "0 * * * *"
 
 
 def test_words_of_the_states_queues_and_priorities() -> None:

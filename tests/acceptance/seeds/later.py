@@ -46,9 +46,5 @@ PARTLY = {
 
 LATER_FUNCTIONS = {
     "cleanup_expired_locks": Later(f"{WORKFLOWS}: locks", "app.jobs:cleanup_expired_locks"),
-    "cleanup_idempotency_records": Later(
-        f"{WORKFLOWS}: keys with a record of their own; until then a key lives in its job",
-        "app.jobs:cleanup_idempotency_records",
-    ),
 }
 """Functions that seed 004 names."""

@@ -11,6 +11,7 @@ import pytest
 
 from app import jobs
 from app.jobs import (
+    cleanup_idempotency_records,
     JobContext,
     JobQueue,
     JobStatus,
@@ -157,7 +158,7 @@ async def test_the_watchdog_requeues_what_a_crashed_worker_held(engine: Engine) 
 
 
 async def test_functions_say_that_no_engine_is_bound() -> None:
-    for call in (create_job("custom"), poll_job(), recover_stuck_jobs(), get_run_history(), get_daily_summary()):
+    for call in (create_job("custom"), poll_job(), recover_stuck_jobs(), cleanup_idempotency_records(), get_run_history(), get_daily_summary()):
         with pytest.raises(NoEngine, match="use_engine"):
             await call
 
