@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from app.jobs.clock import Clock
 from app.jobs.codec import SCHEMA_VERSION, Stored, canonical_json
+from app.jobs.errors import LeaseLost
 from app.jobs.inbox import Inbox
 from app.jobs.models import Json, changed
 from app.jobs.once import OnceKeys
@@ -51,7 +52,17 @@ class Journal:
             StepNameTwice, StepsChanged: see `StepBook.begin`.
             LeaseLost: the lease is somebody else's.
         """
+        self.check_alive()
         return (await self.book()).begin((kind, name))
+
+    def check_alive(self) -> None:
+        """Refuse to begin what could not be recorded any more.
+
+        Raises:
+            LeaseLost: the lease is over on this holder's own clock.
+        """
+        if self.holder.remaining_seconds <= 0:
+            raise LeaseLost(self.holder.job.id, "its lease is over")
 
     async def book(self) -> StepBook:
         """What is recorded of the job, read once for an attempt."""

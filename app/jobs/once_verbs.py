@@ -79,6 +79,7 @@ class OnceVerbs(WaitVerbs):
         journal = self._journal
         if journal.once is None:
             raise NoEngine
+        journal.check_alive()
         found = await journal.once.reserve(key)
         if isinstance(found, Busy):
             self._leave_if_asked()

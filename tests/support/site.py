@@ -30,7 +30,7 @@ from tests.support.late_store import LateStore
 LEASE_SECONDS = 60.0
 OPTIONS = EngineOptions(lease_seconds=LEASE_SECONDS)
 _PAGE = 500
-_OF_JOB = ("logs.of_job", "results.of_job", "chunks.of_job")
+_OF_JOB = ("logs.of_job", "results.of_job", "steps.of_job", "chunks.of_job")
 
 Snapshot: TypeAlias = Mapping[tuple[str, str], Record]
 """Every record that the engine keeps, by collection and id."""
@@ -134,11 +134,13 @@ class Site:
 
 
 async def snapshot(store: Store) -> Snapshot:
-    """Every job, run summary, log page, saved result, chunk and application record that there is."""
+    """Every job, run summary, log page, saved result, step, event, key, chunk and application record that there is."""
     jobs = await _all(store, "jobs.list")
     others = await asyncio.gather(
         _all(store, "runs.list"),
         _all(store, "exercises.list"),
+        _all(store, "events.list"),
+        _all(store, "once.touched"),
         *(_all(store, shape, {"job_id": each.id}) for shape in _OF_JOB for each in jobs),
     )
     return {(record.collection, record.id): record for records in (jobs, *others) for record in records}

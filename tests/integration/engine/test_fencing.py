@@ -15,8 +15,9 @@ import pytest
 
 from app.jobs import JobContext, JobError, JobRequest, JobResult, JobStatus, LeaseLost
 from app.jobs.context import StopFlag
-from app.jobs.events import AskReview, Complete, Event, Fail, Hold, Release, Retry, Slice, Stop
+from app.jobs.events import AskReview, Complete, Event, Fail, Hold, Release, Retry, Slice, Stop, Suspend
 from app.jobs.lease import Lease
+from app.jobs.leaving import Leave
 from app.stores.base import Put
 from tests.support.clock import NOON
 from tests.support.site import LEASE_SECONDS, Peer, Site, differences, snapshot
@@ -71,6 +72,30 @@ async def records_of_the_application(held: Holding) -> None:
     await held.context.commit([Put("exercises", f"of-{held.job_id}", {"name": "stale"})])
 
 
+async def returned() -> str:
+    return "stale"
+
+
+async def step(held: Holding) -> None:
+    await held.context.step("another", returned)
+
+
+async def large_step(held: Holding) -> None:
+    await held.context.step("another", lambda: "stale" * 100_000)
+
+
+async def once(held: Holding) -> None:
+    await held.context.once(f"stale {held.job_id}", returned)
+
+
+async def sleep(held: Holding) -> None:
+    await held.context.sleep(60)
+
+
+async def wait_for_event(held: Holding) -> None:
+    await held.context.wait_for_event("stale", 60)
+
+
 async def renewal(held: Holding) -> None:
     await held.lease.flush()
 
@@ -89,6 +114,7 @@ SETTLING: Mapping[str, Verb] = {
     "retry": settle(Retry(ERROR, NOON + timedelta(hours=1))),
     "release": settle(Release()),
     "slice": settle(Slice(NOON + timedelta(hours=1))),
+    "suspend": settle(Suspend(NOON + timedelta(hours=1), "event:stale", NOON + timedelta(minutes=1))),
     "hold": settle(Hold()),
     "stop": settle(Stop("stale")),
     "ask for review": settle(AskReview("stale", {"really": True})),
@@ -100,6 +126,11 @@ VERBS: Mapping[str, Verb] = {
     "result": result,
     "large result": large_result,
     "records of the application": records_of_the_application,
+    "step": step,
+    "large step": large_step,
+    "once": once,
+    "sleep": sleep,
+    "wait for an event": wait_for_event,
     "renewal": renewal,
     "abandon": abandon,
     **SETTLING,
@@ -112,6 +143,7 @@ async def work_a_little(held: Holding, who: str) -> None:
     await held.context.log(f"{who} began")
     await held.context.save_checkpoint({"from": who})
     await held.context.save_result(who)
+    await held.context.step("begun", returned)
     await held.context.log(f"{who} goes on")
     await held.context.report_progress(2, 10, who)
 
@@ -188,6 +220,8 @@ async def refusal_of(verb: Verb, held: Holding) -> str:
         await verb(held)
     except LeaseLost:
         return "LeaseLost"
+    except Leave:
+        return "nothing"  # what it waits for was recorded, and that ends the attempt
     return "nothing"
 
 
