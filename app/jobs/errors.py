@@ -123,6 +123,19 @@ class IllegalTransition(BadInput):
         super().__init__("job_id", f"job {job_id} is {status} and cannot {event}", f"from {status} it can: {there}")
 
 
+class RevisionChanged(BadInput):
+    """The job is not in the revision any more that the caller knows."""
+
+    code: ClassVar[str] = "REVISION_CHANGED"
+
+    def __init__(self, job_id: str, wanted: int, revision: int) -> None:
+        self.job_id = job_id
+        self.revision = revision
+        super().__init__(
+            "revision", f"job {job_id} is at revision {revision}, not {wanted}", "look at the job again, then decide"
+        )
+
+
 class DependencyCycle(BadInput):
     """The job would wait for itself."""
 

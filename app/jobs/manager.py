@@ -30,6 +30,7 @@ from app.jobs.preparing import prepared
 from app.jobs.request import JobRequest, check_reason, payload_for, request_of
 from app.jobs.retention import delete_page, delete_record, ended_before, is_waited_for
 from app.jobs.review_verbs import ReviewVerbs
+from app.jobs.revisions import at_revision, check_revision
 from app.jobs.runtime import Runtime
 from app.jobs.schedule_verbs import ScheduleVerbs
 from app.jobs.step_reader import StepReader
@@ -213,11 +214,16 @@ class AsyncJobManager(
 
     # --- steer ---
 
-    async def start_job(self, job_id: str) -> Job:
+    async def start_job(self, job_id: str, *, revision: int | None = None) -> Job:
         """Let a held job run. Starting one that is queued or running already changes nothing.
+
+        Args:
+            job_id: the job.
+            revision: here and in the verbs below, the job's revision that the caller has decided about; None is any.
 
         Raises:
             JobNotFound, IllegalTransition: there is no such job, or it has ended.
+            RevisionChanged: here and in the verbs below, the job is in another revision; nothing was changed.
             NoHandler: nothing is registered for its type.
         """
 
@@ -227,9 +233,16 @@ class AsyncJobManager(
             return None if job.status in (JobStatus.QUEUED, JobStatus.RUNNING) else Start()
 
         self._hint_without_worker()
-        return await self._changed(job_id, decide)
+        return await self._changed(job_id, at_revision(revision, decide))
 
-    async def cancel_job(self, job_id: str, reason: str = "cancelled on request", *, dependents: bool = False) -> Job:
+    async def cancel_job(
+        self,
+        job_id: str,
+        reason: str = "cancelled on request",
+        *,
+        dependents: bool = False,
+        revision: int | None = None,
+    ) -> Job:
         """End a job as CANCELLED: at once if it does not run, else its holder is told at its next write.
 
         Args:
@@ -249,8 +262,9 @@ class AsyncJobManager(
             return None if job.status is JobStatus.CANCELLED else RequestCancel(control_id, reason)
 
         if dependents:
+            check_revision(revision, await self.get_job(job_id))
             await cancel_waiting(await self._ready(), job_id, reason)
-        return await self._changed(job_id, decide)
+        return await self._changed(job_id, at_revision(revision, decide))
 
     async def cancel(self, job_id: str, reason: str = "cancelled on request") -> Job:
         """The same as `cancel_job`."""
@@ -260,7 +274,7 @@ class AsyncJobManager(
         """The same as `cancel_job`."""
         return await self.cancel_job(job_id, reason)
 
-    async def pause_job(self, job_id: str, reason: str = "paused on request") -> Job:
+    async def pause_job(self, job_id: str, reason: str = "paused on request", *, revision: int | None = None) -> Job:
         """Hold a job: at once if it does not run, else at its next checkpoint.
 
         Raises:
@@ -273,15 +287,15 @@ class AsyncJobManager(
         def decide(job: Job) -> Event | None:
             return None if job.status is JobStatus.PAUSED else RequestPause(control_id, reason)
 
-        return await self._changed(job_id, decide)
+        return await self._changed(job_id, at_revision(revision, decide))
 
-    async def resume_job(self, job_id: str) -> Job:
+    async def resume_job(self, job_id: str, *, revision: int | None = None) -> Job:
         """Let a paused job go on from its checkpoint.
 
         Raises:
             JobNotFound, IllegalTransition: there is no such job, or it is not paused.
         """
-        return await self._changed(job_id, lambda job: Resume())
+        return await self._changed(job_id, at_revision(revision, lambda job: Resume()))
 
     async def retry_job(
         self,
@@ -293,6 +307,7 @@ class AsyncJobManager(
         checkpoint: Json = None,
         max_duration: str | float | timedelta | None = None,
         from_step: str | None = None,
+        revision: int | None = None,
     ) -> Job:
         """Run a job again that ended FAILED or CANCELLED or waits for review, with its counters back at zero.
 
@@ -304,6 +319,7 @@ class AsyncJobManager(
             checkpoint: another checkpoint to go on from.
             max_duration: another duration limit: seconds, or "1h", "24h", "7d".
             from_step: a recorded step; that one and all that were called after it are done again. None keeps all.
+            revision: as for `start_job`.
 
         Raises:
             JobNotFound, IllegalTransition: there is no such job, or it is in another state.
@@ -318,8 +334,9 @@ class AsyncJobManager(
             return Requeue(keep_checkpoint, changes)
 
         if from_step is not None:
+            check_revision(revision, await self.get_job(job_id))
             await forget_steps((await self._ready()).parts, job_id, from_step)
-        return await self._requeued(job_id, decide)
+        return await self._requeued(job_id, at_revision(revision, decide))
 
     async def _changed(self, job_id: str, decide: Callable[[Job], Event | None]) -> Job:
         await self._ready()
@@ -331,7 +348,7 @@ class AsyncJobManager(
         await self.runtime.wake_ups.send()
         return job
 
-    async def delete_job(self, job_id: str) -> None:
+    async def delete_job(self, job_id: str, *, revision: int | None = None) -> None:
         """Remove a job with its log, results and chunks; its run summaries stay.
 
         Raises:
@@ -343,6 +360,7 @@ class AsyncJobManager(
             (record,) = await runtime.records.find([job_id])
             if record is None:
                 raise JobNotFound(job_id)
+            check_revision(revision, runtime.codec.job(record))
             status = JobStatus(str(record.fields["status"]))
             if status is JobStatus.RUNNING:
                 raise IllegalTransition(job_id, status, "be deleted", ["cancel"])

@@ -12,6 +12,7 @@ from app.jobs.models import Job, JobStatus, Json
 from app.jobs.reader import JobReader
 from app.jobs.request import check_reason, payload_for
 from app.jobs.reviews import ReviewRequest, request_in
+from app.jobs.revisions import at_revision
 
 Decision: TypeAlias = Literal["approve", "edit", "reject"]
 
@@ -27,6 +28,8 @@ class ReviewVerbs(JobReader):
         comment: str = "",
         payload: Mapping[str, Json] | None = None,
         data: Json = None,
+        *,
+        revision: int | None = None,
     ) -> Job:
         """Decide about a job that waits for a person.
 
@@ -37,9 +40,11 @@ class ReviewVerbs(JobReader):
             comment: why.
             payload: for `edit`, the new payload; checked as at creation.
             data: what the handler is told besides, such as a choice; any JSON value.
+            revision: the job's revision that was looked at; None is any.
 
         Raises:
             JobNotFound, IllegalTransition: there is no such job, or it does not wait for review.
+            RevisionChanged: the job is in another revision.
             BadInput: an unknown decision, a payload that does not fit, or what cannot be stored.
         """
         if decision not in get_args(Decision):
@@ -55,7 +60,7 @@ class ReviewVerbs(JobReader):
             checked = payload_for(job, payload, runtime.registry)
             return Decide(cast(Decision, decision), by, comment, checked, data)
 
-        job = await runtime.queue.apply(job_id, decide)
+        job = await runtime.queue.apply(job_id, at_revision(revision, decide))
         await runtime.settled(job)
         return job
 
