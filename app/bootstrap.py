@@ -153,6 +153,7 @@ def options_of(given: Settings) -> EngineOptions:
         keep_runs=given.keep_runs,
         concurrency=given.concurrency,
         shards=given.shards,
+        max_depth=given.max_depth,
     )
 
 

@@ -114,6 +114,8 @@ class Settings(BaseSettings):
     """How many handlers a worker runs at once."""
     shards: int = Field(default=1, ge=1, le=MAX_SHARDS)
     """Over how many shards new jobs are spread: 1 keeps one strict order; see docs/architecture.md."""
+    max_depth: int = Field(default=100, ge=1, le=1_000_000)
+    """How many jobs may create each other, one the next, before a further one is refused: more is a loop."""
     catalog_apply_enabled: bool = Field(
         default=False, validation_alias=AliasChoices("TORPOR_CATALOG_APPLY_ENABLED", "CATALOG_APPLY_ENABLED")
     )

@@ -220,6 +220,7 @@ _ENGINE_FIELDS: Mapping[str, _Coder] = {
     "max_lease_losses": _NATIVE,
     "idempotent": _NATIVE,
     "idempotency_key": _NATIVE,
+    "on_failure": _NATIVE,
     "worker_id": _NATIVE,
     "lease_token": _NATIVE,
     "lease_started_at": _NATIVE,

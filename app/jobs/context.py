@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from app.jobs.lease import Holder
     from app.jobs.manager import AsyncJobManager
 
+    from app.jobs.runtime import Runtime
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -133,6 +134,10 @@ class JobContext(OnceVerbs):
         return self._manager
 
     @property
+    def is_of(self, runtime: Runtime) -> bool:
+        """Whether it is this engine that runs the job."""
+        return self._manager is not None and self._manager.runtime is runtime
+
     def application(self) -> Mapping[str, object]:
         """What the process's settings say to applications, by name."""
         return self.manager.runtime.application

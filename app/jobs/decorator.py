@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypedDic
 
 from pydantic import BaseModel
 
+from app.jobs.aftermath import failure_definition, handler_type
 from app.jobs.binding import current_manager
 from app.jobs.context import BlockingJobContext, JobContext
 from app.jobs.definition import JobDefinition, define
@@ -112,7 +113,13 @@ class JobDecorator:
     def __call__(self, handler: Callable[P, R]) -> JobFunction[P, R]: ...
 
     def __call__(self, handler: Any) -> Any:
-        definition = define(handler, self._given, os.environ)
+        given, after = self._given, self._given.get("on_failure")
+        if isinstance(after, JobFunction):
+            given = {**given, "on_failure": after.definition.type}
+        elif callable(after):
+            given = {**given, "on_failure": handler_type(str(given["type"]))}
+            self._registry.add(failure_definition(after, str(given["type"])))
+        definition = define(handler, given, os.environ)
         self._registry.add(definition)
         if isinstance(handler, type):
             handler.definition = definition  # type: ignore[attr-defined]  # BaseTask declares it

@@ -98,6 +98,9 @@ class JobOptions(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _durations(cls, values: dict[str, Any]) -> dict[str, Any]:
+    on_failure: Key | None = None
+    """The type of a job that is created when one of this type ends FAILED or needs review. `@job` also takes a handler:
+    a function of that job's payload (`job_id`, `type`, `status`, `error`, `attempt`), or a decorated one."""
         if values.get("max_duration") is not None:
             values = {**values, "max_duration": duration_seconds(values["max_duration"], "max_duration")}
         return values

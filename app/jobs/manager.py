@@ -167,7 +167,7 @@ class AsyncJobManager(
 
         Raises:
             BadInput: something is wrong with the arguments; nothing was written.
-            IdempotencyConflict: the key (`idempotency_key` or `unique_key`) belongs to a job with another type or payload.
+            IdempotencyConflict: the key (`idempotency_key`, `unique_key`) belongs to a job with another type or payload.
             NotJoinable: the store cannot join that transaction.
         """
         request = request_of({"type": job_type, "payload": payload, **options})

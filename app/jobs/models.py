@@ -239,6 +239,8 @@ class Job(BaseModel):
     max_duration_seconds: float | None = Field(default=None, gt=0)
     """Longest running time of all attempts together."""
     max_lease_losses: int = Field(default=3, ge=0)
+    on_failure: Key | None = None
+    """The type of the job that is created when this one ends FAILED or needs review."""
     start_before: UtcTime | None = None
     """By when it has to have begun; while it waits for a person, by when that one has to decide."""
 

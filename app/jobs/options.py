@@ -39,6 +39,8 @@ class EngineOptions:
     """How many handlers a worker runs at once."""
     shards: int = 1
     """Over how many shards new jobs are spread; 1 keeps one strict order."""
+    max_depth: int = 100
+    """How many jobs may create each other, one the next: more is a loop."""
     claim_batch: int | None = None
     """Most jobs that one claim takes; None leaves it to the store, which knows what it does best."""
     data: DataLimits = field(default_factory=DataLimits)
@@ -52,7 +54,7 @@ class EngineOptions:
             raise BadInput(
                 "cancel_grace_seconds", f"{self.cancel_grace_seconds!r} is negative", "give seconds, 0 or more"
             )
-        for name in ("concurrency", "shards", "claim_batch"):
+        for name in ("concurrency", "shards", "max_depth", "claim_batch"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise BadInput(name, f"{value!r} is less than 1", "give 1 or more")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
-from app.jobs.errors import BadInput
 from app.jobs.models import Job
+from app.jobs.nesting import places_of
 from app.jobs.request import JobRequest, job_of
 from app.jobs.runtime import Runtime
 
@@ -24,7 +24,7 @@ async def prepared(runtime: Runtime, requests: Sequence[JobRequest], *, start: b
         Exception: what a middleware's `before_create` refused them with.
     """
     now = runtime.clock.now()
-    depths = await _depths(runtime, {request.parent_id for request in requests if request.parent_id is not None})
+    places = await places_of(runtime, [request.parent_id for request in requests])
     jobs = [
         job_of(
             request,
@@ -33,25 +33,15 @@ async def prepared(runtime: Runtime, requests: Sequence[JobRequest], *, start: b
             runtime.chance,
             runtime.options.shards,
             start=start,
-            depth=depths.get(request.parent_id or "", 0),
+            depth=place.depth,
         )
-        for request in requests
+        for request, place in zip(requests, places, strict=True)
     ]
-    for place, job in enumerate(jobs):
+    for number, (place, job) in enumerate(zip(places, jobs, strict=True)):
+        job.parent_id = place.parent_id
         if job.turn is not None:
-            job.created_at += timedelta(microseconds=place)  # they take turns in the order in which they were asked for
+            job.created_at += timedelta(
+                microseconds=number
+            )  # they take turns in the order in which they were asked for
     await runtime.hooks.before_create(jobs)
     return jobs
-
-
-async def _depths(runtime: Runtime, parents: set[str]) -> dict[str, int]:
-    if not parents:
-        return {}
-    ids = sorted(parents)
-    depths: dict[str, int] = {}
-    for parent, record in zip(ids, await runtime.records.find(ids), strict=True):
-        if record is None:
-            raise BadInput("parent_id", f"there is no job {parent!r}", "create the parent first")
-        depth = record.fields.get("depth")
-        depths[parent] = (depth if isinstance(depth, int) else 0) + 1
-    return depths

@@ -70,6 +70,8 @@ class JobRequest(BaseModel):
     """What becomes of it when one of them ends FAILED or CANCELLED."""
     concurrency_key: FreeText | None = Field(default=None, min_length=1, max_length=1000)
     """Of all jobs with one key, whatever their types, one runs at a time."""
+    on_failure: Key | None = None
+    """The type of a job that is created if this one ends FAILED or needs review; by default its type says."""
     parent_id: Key | None = None
     batch_id: Key | None = None
 
@@ -187,6 +189,13 @@ def _turn(request: JobRequest, options: JobOptions | None) -> str | None:
     return turn_of_type(options.type) if options is not None and options.preserve_order else None
 
 
+def _on_failure(request: JobRequest, options: JobOptions | None, registry: Registry) -> str | None:
+    wanted = request.on_failure or (options.on_failure if options is not None else None)
+    if wanted is not None and registry.find(wanted) is None:
+        raise BadInput("on_failure", f"no job type is called {wanted!r}", "register it with @job, or name another one")
+    return wanted
+
+
 def job_of(
     request: JobRequest, registry: Registry, now: datetime, chance: Chance, shards: int, *, start: bool, depth: int = 0
 ) -> Job:
@@ -257,6 +266,7 @@ def job_of(
         timeout_seconds=first(request.timeout_seconds, options.timeout_seconds if options else None),
         max_duration_seconds=first(request.max_duration, options.max_duration if options else None),
         start_before=request.start_before,
+        on_failure=_on_failure(request, options, registry),
         on_dependency_failure=request.on_dependency_failure,
         created_at=now,
         updated_at=now,

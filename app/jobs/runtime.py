@@ -6,6 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
+from app.jobs.aftermath import Aftermath
 from app.jobs.arrivals import Arrivals
 from app.jobs.batches import Batches
 from app.jobs.clock import Chance, Clock, SystemClock
@@ -119,6 +120,8 @@ class Runtime:
         self.overlap = OverlapGuard(self.records)
         self.manager: AsyncJobManager | None = None
         """The manager over these parts, for handlers that create further jobs."""
+        aftermath = Aftermath(self.records, self.registry, self.options.max_depth)
+        self.parts.settlement.companions.append(aftermath.writes)
         self.followups.append(self.hooks.after_settle)
 
     def with_options(self, options: EngineOptions) -> Runtime:

@@ -59,6 +59,7 @@ JOBS = Collection(
         "max_lease_losses": _I,
         "idempotent": _B,
         "idempotency_key": _T,
+        "on_failure": _K,
         "worker_id": _K,
         "lease_token": _K,
         "lease_started_at": _AT,

@@ -113,6 +113,7 @@ JOB_VALUES: dict[str, st.SearchStrategy[Any]] = {
     "wake_at": st.none() | TIMES,
     "parked_on": st.none() | NAMES,
     "turn": st.none() | NAMES,
+    "on_failure": st.none() | NAMES,
     "holds_turn": st.booleans(),
     "allowed_at": st.none() | TIMES,
     "start_before": st.none() | TIMES,

@@ -14,7 +14,7 @@ down_revision = None
 TABLES: dict[str, dict[str, str]] = {
     "jobs": {
         "key": "type queue route batch_id parent_id mode status parked_on waiting_for turn retry_backoff worker_id "
-        "lease_token write_id outcome control_id control_action on_dependency_failure release",
+        "lease_token write_id outcome control_id control_action on_dependency_failure on_failure release",
         "text": "name description payload settings metadata idempotency_key progress checkpoint result error review "
         "control_reason",
         "int": "schema_version priority shard depth revision attempt retries_used lease_losses slices idle_slices "
