@@ -18,6 +18,7 @@ from app.jobs.lease import Lease
 from app.jobs.limits import Limit, limit_name
 from app.jobs.models import Job, JobQueue
 from app.jobs.pauses import Paused, Pauses
+from app.jobs.rates import RateRound, Rates
 from app.jobs.turns import Turns
 from app.stores.base import Record, RecordKey
 
@@ -60,11 +61,12 @@ class Asker:
 class Round:
     """One claim's answers. A store may ask about one job twice, and in another thread, but never two at a time."""
 
-    def __init__(self, asker: Asker, paused: Paused, concurrency: ConcurrencyRound) -> None:
+    def __init__(self, asker: Asker, paused: Paused, concurrency: ConcurrencyRound, rates: RateRound) -> None:
         self.asker = replace(asker, queues=tuple(queue for queue in asker.queues if queue not in paused.queues))
         self.parked = sorted(concurrency.promised, key=self.asker.rank)
         """Parked jobs that may go on, best first: they have their place among the candidates."""
         self.concurrency = concurrency
+        self.rates = rates
         self.turnless: list[Job] = []
         """Candidates that run one at a time, and have not been given their turn."""
         self._paused = paused
@@ -92,7 +94,15 @@ class Round:
         permitted = self.concurrency.permits(job)
         if permitted is None:
             return Verdict.LEAVE
-        return Verdict.TAKE if permitted else Park(limit_name(Limit.CONCURRENCY, job.type))
+        if not permitted:
+            return Park(limit_name(Limit.CONCURRENCY, job.type))
+        allowed = self.rates.allows(job)
+        if allowed is True:
+            return Verdict.TAKE
+        self.concurrency.give_back(job)
+        if allowed is None:
+            return Verdict.LEAVE
+        return allowed or Park(limit_name(Limit.RATE, job.type))
 
     def _better_parked(self, job: Job) -> int:
         if not self.parked:
@@ -109,10 +119,11 @@ class Round:
 class Admission:
     """Begins and ends the rounds of one engine's claims."""
 
-    def __init__(self, pauses: Pauses, turns: Turns, concurrency: ConcurrencyLimits) -> None:
+    def __init__(self, pauses: Pauses, turns: Turns, concurrency: ConcurrencyLimits, rates: Rates) -> None:
         self._pauses = pauses
         self._turns = turns
         self._concurrency = concurrency
+        self._rates = rates
 
     def missing(self) -> list[RecordKey]:
         """What a claim has to know and nobody has read lately, for who reads something else anyway."""
@@ -135,11 +146,18 @@ class Admission:
         def could_run(job: Job) -> bool:
             return job.queue in queues and asker.could_run(job)
 
-        return Round(asker, paused, await self._concurrency.begin(asker.limit, could_run))
+        concurrency = await self._concurrency.begin(asker.limit, could_run)
+        try:
+            rates = await self._rates.begin()
+        except BaseException:
+            self._concurrency.settle(concurrency, ())
+            raise
+        return Round(asker, paused, concurrency, rates)
 
     def settle(self, asked: Round, leases: Sequence[Lease]) -> None:
         """What was lent for a round is in use by these leases, as far as they were made in it, or free again."""
         self._concurrency.settle(asked.concurrency, leases)
+        self._rates.settle(asked.rates)
 
     async def learn(self, asked: Round) -> bool:
         """Find out what a round lacked.
@@ -152,4 +170,5 @@ class Admission:
         """
         await self._turns.settle(sorted(asked.turnless, key=asked.asker.rank))
         learned = await self._concurrency.learn(asked.concurrency)
+        learned = await self._rates.learn(asked.rates) or learned
         return asked.turned_away > 0 or bool(asked.turnless) or learned or await self._concurrency.look_again()

@@ -60,6 +60,12 @@ class ConcurrencyRound:
                 return True
         return False
 
+    def give_back(self, job: Job) -> None:
+        """A candidate that had a permit is not taken after all."""
+        permit = self.used.pop(job.id, None)
+        if permit is not None:
+            self._free.append(permit)
+
     def permits(self, job: Job) -> bool | None:
         """Whether a candidate has a permit; None if that has to be found out first."""
         if job.id in self.used or self._capacity(job.type) is None or self._use(job):

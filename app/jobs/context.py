@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 from app.jobs.errors import LeaseLost, NoEngine
 from app.jobs.events import Event
 from app.jobs.leaving import Leave
+from app.jobs.lock_verbs import BlockingLockVerbs, LockVerbs
 from app.jobs.models import Job, JobProgress, Json
 from app.jobs.once_verbs import BlockingOnceVerbs, OnceVerbs
 from app.jobs.texts import LINE_CHARACTERS, MESSAGE_CHARACTERS, tidy
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from app.jobs.blocking import JobManager
     from app.jobs.lease import Holder
     from app.jobs.manager import AsyncJobManager
-
     from app.jobs.runtime import Runtime
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -55,7 +56,7 @@ class StopFlag:
         return Leave(event)
 
 
-class JobContext(OnceVerbs):
+class JobContext(OnceVerbs, LockVerbs):
     """One attempt's view of its job. Every verb raises `LeaseLost` once the lease is somebody else's."""
 
     def __init__(
@@ -133,11 +134,11 @@ class JobContext(OnceVerbs):
             raise NoEngine
         return self._manager
 
-    @property
     def is_of(self, runtime: Runtime) -> bool:
         """Whether it is this engine that runs the job."""
         return self._manager is not None and self._manager.runtime is runtime
 
+    @property
     def application(self) -> Mapping[str, object]:
         """What the process's settings say to applications, by name."""
         return self.manager.runtime.application
@@ -273,7 +274,7 @@ def _blocking(
     return call
 
 
-class BlockingJobContext(BlockingOnceVerbs):
+class BlockingJobContext(BlockingOnceVerbs, BlockingLockVerbs):
     """The same context for a sync handler: its verbs block the handler's thread, never the event loop."""
 
     def __init__(self, inner: JobContext, loop: asyncio.AbstractEventLoop) -> None:

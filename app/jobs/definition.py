@@ -26,6 +26,7 @@ from pydantic.fields import FieldInfo
 from app.jobs.durations import duration_seconds
 from app.jobs.errors import BadInput, PayloadInvalid
 from app.jobs.models import JobPriority, JobQueue, Json, Key, priority_of
+from app.jobs.rate import Rate, rate_of
 from app.jobs.routes import DEFAULT_POOL, route_of
 from app.jobs.slots import Timetable, timetable_of
 
@@ -85,12 +86,21 @@ class JobOptions(BaseModel):
     timeout_seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     max_duration: Annotated[float | None, AfterValidator(lambda v: v)] = None
     """Longest running time of all attempts together, in seconds; also taken as "1h", "24h", "7d"."""
-    max_concurrent: int | None = Field(default=None, ge=1)
+    max_concurrent: int | None = Field(default=None, ge=1, le=1000)
+    """How many jobs of the type run at once over the whole fleet."""
+    rate_limit: str | None = None
+    """How often jobs of the type begin over the whole fleet: "100/m", "5/s", "1/30s"; evenly."""
+    rate_burst: int = Field(default=1, ge=1, le=10_000)
+    """How many of them may begin at once after a quiet time."""
     batch_size: int | None = Field(default=None, ge=1)
     """How many items the handler should take at once; handed to it, not acted upon."""
     dependencies: tuple[str, ...] = ()
     preserve_order: bool = False
+    """Whether jobs of the type run one at a time, in the order in which they were created."""
     idempotent: bool = True
+    on_failure: Key | None = None
+    """The type of a job that is created when one of this type ends FAILED or needs review. `@job` also takes a handler:
+    a function of that job's payload (`job_id`, `type`, `status`, `error`, `attempt`), or a decorated one."""
     payload_model: Any = None
     pool: str = DEFAULT_POOL
     requires: frozenset[str] = frozenset()
@@ -98,9 +108,6 @@ class JobOptions(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _durations(cls, values: dict[str, Any]) -> dict[str, Any]:
-    on_failure: Key | None = None
-    """The type of a job that is created when one of this type ends FAILED or needs review. `@job` also takes a handler:
-    a function of that job's payload (`job_id`, `type`, `status`, `error`, `attempt`), or a decorated one."""
         if values.get("max_duration") is not None:
             values = {**values, "max_duration": duration_seconds(values["max_duration"], "max_duration")}
         return values
@@ -109,6 +116,15 @@ class JobOptions(BaseModel):
     def route(self) -> str:
         """The canonical text of pool and requirements."""
         return route_of(self.pool, self.requires)
+
+    @property
+    def rate(self) -> Rate | None:
+        """The rate limit of the type, if it has one.
+
+        Raises:
+            BadInput: `rate_limit` says none.
+        """
+        return None if self.rate_limit is None else rate_of(self.rate_limit, self.rate_burst)
 
     @property
     def timetable(self) -> Timetable | None:
@@ -149,7 +165,7 @@ def make_options(given: Mapping[str, Any], environment: Mapping[str, str]) -> Jo
         raise BadInput(where, message, "see the options of @job") from problem
     _ = options.route  # refuse a bad pool or flag here and not at the first job
     try:
-        _ = options.timetable
+        _ = (options.timetable, options.rate)
     except BadInput as problem:
         raise BadInput(problem.field, f"job type {options.type!r}: {problem.problem}", problem.remedy) from problem
     return options

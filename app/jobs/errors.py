@@ -198,6 +198,16 @@ class LeaseLost(TorporError):
         super().__init__(f"job {job_id}: {why}; this attempt can change nothing any more")
 
 
+class LockTaken(TorporError):
+    """Another job has a lock, and the handler wanted to be told."""
+
+    code: ClassVar[str] = "LOCK_TAKEN"
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"another job has the lock {name[:200]!r}; wait for it, or try again later")
+
+
 class AttemptTimeout(TorporError):
     """An attempt ran longer than its `timeout_seconds`."""
 

@@ -144,6 +144,14 @@ class Unpark:
 
 
 @dataclass(frozen=True, slots=True)
+class Defer:
+    """The rate limit of the job's type lets it begin at that time. Not counted."""
+
+    verb: ClassVar[str] = "be deferred"
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class TakeTurn:
     """Of the jobs that run one at a time it is this one's turn: it is ready, if it waited for that."""
 
@@ -254,6 +262,8 @@ class Requeue:
     keep_checkpoint: bool = True
     given: Mapping[str, Json] = field(default_factory=dict)
     """Fields that it has from now on: payload, settings, checkpoint or max_duration_seconds."""
+    wake_at: datetime | None = None
+    """Not before then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,6 +326,7 @@ Event: TypeAlias = (
     | Arrive
     | Park
     | Unpark
+    | Defer
     | TakeTurn
     | LoseLease
     | RequestCancel

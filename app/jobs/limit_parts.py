@@ -8,12 +8,14 @@ from app.jobs.admission import Admission
 from app.jobs.concurrency import ConcurrencyLimits
 from app.jobs.lease import LeaseParts
 from app.jobs.limits import Limit, limit_name
+from app.jobs.locks import Locks
 from app.jobs.models import Job
 from app.jobs.parked import ParkedJobs
 from app.jobs.parking import Parking
 from app.jobs.parking_duty import Freed
 from app.jobs.pauses import Pauses
 from app.jobs.permits import Permits
+from app.jobs.rates import Rates
 from app.jobs.registry import Registry
 from app.jobs.turns import Turns
 
@@ -22,15 +24,18 @@ class Limits:
     """The limits of one engine: what is paused, and who holds which permit."""
 
     def __init__(self, parts: LeaseParts, registry: Registry) -> None:
+        self._parts = parts
         self.parked = ParkedJobs(parts.store, parts.records)
         self.pauses = Pauses(parts.store, parts.clock)
         self.permits = Permits(parts.store, parts.clock, parts.chance, parts.lease_seconds, registry)
         concurrency = ConcurrencyLimits(self.permits, self.parked, registry, parts.clock, parts.lease_seconds)
         self.turns = Turns(parts, self.parked)
-        self.admission = Admission(self.pauses, self.turns, concurrency)
+        self.rates = Rates(parts, self.parked, registry)
+        self.admission = Admission(self.pauses, self.turns, concurrency, self.rates)
 
-    def freed_by(self, parking: Parking) -> Mapping[Limit, Freed]:
-        """What lets parked jobs go on whose limit is free, for each kind of limit."""
+    def join(self, parking: Parking) -> Mapping[Limit, Freed]:
+        """Take in how parked jobs are let go on; gives what does so where a limit is free, for each kind of limit."""
+        self.locks = Locks(self._parts, parking)
 
         async def resumed(job: Job, limit: int) -> int:
             paused = await self.pauses.read()
@@ -48,8 +53,17 @@ class Limits:
         async def given(job: Job, limit: int) -> int:
             return 0 if job.parked_on is None else await self.turns.pass_on(job.parked_on)
 
+        async def timed(job: Job, limit: int) -> int:
+            return await self.rates.give(job.type, limit) if self.permits.knows(job.type) else 0
+
         async def offer(job_type: str) -> None:
             await parking.free(limit_name(Limit.CONCURRENCY, job_type), 1)
 
         self.permits.on_free = offer
-        return {Limit.PAUSE: resumed, Limit.CONCURRENCY: permitted, Limit.TURN: given}
+        return {
+            Limit.PAUSE: resumed,
+            Limit.CONCURRENCY: permitted,
+            Limit.RATE: timed,
+            Limit.TURN: given,
+            Limit.LOCK: self.locks.freed,
+        }

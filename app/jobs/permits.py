@@ -1,8 +1,9 @@
 """How many jobs of a type run at once over the whole fleet: a permit is a record, and who holds it may run one.
 
-A worker keeps a permit from one job to the next, so that under load a limit costs no write per job. A permit is a lease,
-which lives a third longer than the job leases taken under it and is renewed four times a lease, so that nobody takes the
-place of a crashed worker before the last job lease under it has run out. A worker that cannot renew it stops the job.
+A worker keeps a permit from one job to the next, so that under load a limit costs no write per job. A permit is a
+lease, which lives a third longer than the job leases taken under it and is renewed four times a lease, so that nobody
+takes the place of a crashed worker before the last job lease under it has run out. A worker that cannot renew it
+stops the job.
 """
 
 from __future__ import annotations

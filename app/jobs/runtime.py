@@ -91,13 +91,17 @@ class Runtime:
         self.limits = Limits(self.parts, self.registry)
         self.queue = Queue(self.parts, self.options, self.limits.admission, self.limits.turns)
         self.parking = Parking(self.queue, self.limits.parked)
-        self.parking_duty = ParkingDuty(store, self.limits.parked, self.limits.freed_by(self.parking))
+        self.parking_duty = ParkingDuty(store, self.limits.parked, self.limits.join(self.parking))
         self.mailbox = Mailbox(self.parts, self.queue)
         self.arrivals = Arrivals(self.parts, self.queue)
         self.links = Links(self.parts, self.queue)
         self.release = Release(self.queue, self.parts, self._follow)
         self.batches = Batches(self.parts, self.links, self.release)
-        self.followups: list[Followup] = [self.limits.turns.ended, self.arrivals.look_again]
+        self.followups: list[Followup] = [
+            self.limits.turns.ended,
+            self.limits.locks.look_again,
+            self.arrivals.look_again,
+        ]
         """What is done, in this order, after a job has changed in a way that may let others go on."""
         self.schedules = ScheduleRecords(store, self.codec, self.options.data)
         self.schedule_editor = ScheduleEditor(self.commits, self.records, self.schedules, self.clock)
@@ -116,12 +120,12 @@ class Runtime:
             self.chance,
             self.options.shards,
         )
+        aftermath = Aftermath(self.records, self.registry, self.options.max_depth)
+        self.parts.settlement.companions.append(aftermath.writes)
         self.uniques = Uniques(self.parts, self.queue, self.links)
         self.overlap = OverlapGuard(self.records)
         self.manager: AsyncJobManager | None = None
         """The manager over these parts, for handlers that create further jobs."""
-        aftermath = Aftermath(self.records, self.registry, self.options.max_depth)
-        self.parts.settlement.companions.append(aftermath.writes)
         self.followups.append(self.hooks.after_settle)
 
     def with_options(self, options: EngineOptions) -> Runtime:

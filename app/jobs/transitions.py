@@ -20,6 +20,7 @@ from app.jobs.events import (
     Claim,
     Complete,
     Decide,
+    Defer,
     DependencyFailed,
     DependencyMet,
     Event,
@@ -145,6 +146,7 @@ def _claim(job: Job, event: Claim, now: datetime) -> Job:
         JobStatus.RUNNING,
         attempt=job.attempt + 1,
         start_before=None,  # it has begun
+        allowed_at=None,
         started_at=job.started_at or now,
         worker_id=event.worker_id,
         lease_token=event.lease_token,
@@ -251,6 +253,10 @@ def _unpark(job: Job, event: Unpark, now: datetime) -> Job:
     if job.parked_on is None:
         return job
     return _queued(job, now, None)
+
+
+def _defer(job: Job, event: Defer, now: datetime) -> Job:
+    return _queued(job, now, event.until, allowed_at=event.until)
 
 
 def _take_turn(job: Job, event: TakeTurn, now: datetime) -> Job:
@@ -412,7 +418,7 @@ def _requeue(job: Job, event: Requeue, now: datetime) -> Job:
     return _queued(
         job,
         now,
-        None,
+        event.wake_at,
         finished_at=None,
         expire_at=None,
         result=None,
@@ -517,6 +523,7 @@ TRANSITIONS: Mapping[tuple[JobStatus, type[Event]], Rule] = {
     (_Q, Park): _park,
     (_Q, Unpark): _unpark,
     (_Q, TakeTurn): _take_turn,
+    (_Q, Defer): _defer,
     (_Q, WaitOn): _wait_on,
     (_Q, Arrive): _arrive,
     (_Q, RequestCancel): _cancel_waiting,

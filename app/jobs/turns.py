@@ -1,9 +1,10 @@
 """Jobs that run one at a time: those of one `concurrency_key`, and those of a type that preserves its order.
 
 Such jobs share a name. A record of that name says whose turn it is; only that job is claimable, the others are parked
-on the name, so one key with many jobs never stands before other keys. Whoever ends, pauses or waits for review gives the
-turn to the next, in one commit for both. `Job.holds_turn` is written together with the record only, and a job that
-does not run and waits for no time has it not: so a record whose job does not hold the turn is left over from a crash.
+on the name, so one key with many jobs never stands before other keys. Whoever ends, pauses or waits for review gives
+the turn to the next, in one commit for both. `Job.holds_turn` is written together with the record only, and a job
+that does not run and waits for no time has it not: so a record whose job does not hold the turn is left over from a
+crash.
 """
 
 from __future__ import annotations

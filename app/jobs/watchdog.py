@@ -92,13 +92,14 @@ class Watchdog:
             "batches": self.finish_batches,
             "reviews_expired": self.expire_reviews,
             "told": self.tell_of_events,
+            "deleted_locks": self.cleanup_expired_locks,
             "rolled_up": self.roll_up_hours,
             "deleted_jobs": self.delete_old_jobs,
             "deleted_runs": self.delete_old_runs,
             "deleted_events": self.delete_old_events,
             "deleted_once": self.delete_old_once,
-        }
             "deleted_keys": self.cleanup_idempotency_records,
+        }
         failed: list[Exception] = []
         for name, duty in duties.items():
             try:
@@ -194,7 +195,6 @@ class Watchdog:
             await runtime.batches.tidy(runtime.options.keep_jobs, PAGE)
         return sum([await runtime.batches.finish(record) for record in found])
 
-    async def delete_old_jobs(self, *, dry_run: bool = False) -> int:
     async def cleanup_idempotency_records(self, *, dry_run: bool = False) -> int:
         """Delete uniqueness keys whose job has ended or is gone, or whose time is over."""
         return await forget_stale_keys(self._runtime.parts, PAGE, dry_run=dry_run)
@@ -203,6 +203,7 @@ class Watchdog:
         """Delete locks whose holder is gone, and permits that have run out."""
         return await self._runtime.limits.locks.clean_up(dry_run=dry_run)
 
+    async def delete_old_jobs(self, *, dry_run: bool = False) -> int:
         """Delete ended jobs over their retention time, with their log, results and chunks."""
         keep = self._runtime.options.keep_jobs
         if keep is None:

@@ -1,0 +1,74 @@
+"""`rate_limit`: jobs of a type begin evenly over the whole fleet, and hide no others meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime, timedelta
+
+from app.jobs import JobStatus, Watchdog
+from app.jobs.rates import AHEAD_SECONDS, LATE
+from tests.support.site import HurryingClock, Peer, Site
+
+SECOND = timedelta(seconds=1)
+
+
+class Begins:
+    """A type with a rate, whose handler notes when it began; and one without."""
+
+    def __init__(self, site: Site, rate: str) -> None:
+        self.times: list[datetime] = []
+        self.wide = 0
+
+        @site.job("slow", rate_limit=rate)
+        async def slow() -> None:
+            self.times.append(self.peers[0].clock.now())
+
+        @site.job("wide")
+        async def wide() -> None:
+            self.wide += 1
+
+        self.peers: list[Peer] = []
+
+
+async def test_jobs_begin_no_more_often_than_the_rate_says_on_all_workers_together(site: Site) -> None:
+    begins, clock = Begins(site, "1/10s"), HurryingClock()
+    begins.peers = [await site.peer(name, clock=clock) for name in ("one", "two")]
+    jobs = [await begins.peers[0].submitted("slow") for _ in range(4)]
+    await begins.peers[0].submitted("wide", priority="low")
+    for _ in range(35):
+        await asyncio.gather(*(peer.drain(concurrency=3) for peer in begins.peers))
+        clock.jump(1.0)
+    assert begins.wide == 1
+    assert len(begins.times) == 4
+    assert (begins.times[-1] - begins.times[0]) >= 30 * SECOND - LATE
+    for job_id in jobs:
+        job = await begins.peers[0].get(job_id)
+        assert (job.status, job.attempt, job.allowed_at) == (JobStatus.COMPLETED, 1, None)
+
+
+async def test_what_is_too_far_ahead_is_parked_and_goes_on_in_time_without_the_watchdog(site: Site) -> None:
+    begins, clock = Begins(site, "1/30s"), HurryingClock()
+    peer = await site.peer(clock=clock)
+    begins.peers = [peer]
+    jobs = [await peer.submitted("slow") for _ in range(6)]
+    await peer.drain(concurrency=10)
+    waits = [await peer.get(job_id) for job_id in jobs]
+    parked = [job for job in waits if job.parked_on == "rate:slow"]
+    assert len(parked) == 6 - 1 - int(AHEAD_SECONDS // 30)
+    for _ in range(19):
+        clock.jump(10.0)
+        await peer.drain(concurrency=10)
+    assert len(begins.times) == 6
+    assert (begins.times[-1] - begins.times[0]) >= 150 * SECOND - LATE
+
+
+async def test_the_watchdog_gives_parked_jobs_their_times(site: Site) -> None:
+    begins, clock = Begins(site, "1/30s"), HurryingClock()
+    peer, other = await site.peer(clock=clock), await site.peer("other")
+    begins.peers = [peer]
+    for _ in range(5):
+        await peer.submitted("slow")
+    await peer.drain(concurrency=10)
+    other.clock.jump(60)
+    assert (await Watchdog(other.runtime).run()).unparked == 2
+    assert (await Watchdog(other.runtime).run()).unparked == 0
