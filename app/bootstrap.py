@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import logging
+import os
 import sys
 from collections.abc import Iterable, Iterator, Set
 from contextlib import contextmanager
@@ -259,6 +261,17 @@ def make_waker(given: Settings) -> Waker:
     return PubSubWaker(given.wake_topic)
 
 
+def log_as(given: Settings) -> None:
+    """Let this server log as the settings say: for people, or for Cloud Logging."""
+    on_cloud_run = "K_SERVICE" in os.environ
+    if given.log_format == "json" or (given.log_format == "auto" and on_cloud_run):
+        from app.cloud.logs import structured_logs
+
+        structured_logs(os.environ.get("GOOGLE_CLOUD_PROJECT"))
+    else:
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
+
+
 def server_settings() -> Settings:
     """The process's settings, for a server's entry point."""
     return settings
@@ -279,6 +292,7 @@ def make_worker_app(routes: Set[str], given: Settings = settings) -> Flask:
     from app.web.service import Service
     from app.web.worker_app import worker_app
 
+    log_as(given)
     guard = guard_of(given.host, given.oidc_audience, given.oidc_callers)
     discover_tasks(given.task_packages)
     margin = min(MARGIN_SECONDS, given.request_seconds * MARGIN_SHARE)

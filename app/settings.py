@@ -128,6 +128,8 @@ class Settings(BaseSettings):
     """Where a server listens. Anywhere but on loopback it needs `TORPOR_OIDC_AUDIENCE`."""
     port: int = Field(default=8080, ge=0, le=65535, validation_alias=AliasChoices("TORPOR_PORT", "PORT"))
     """The server's port; 0 takes a free one. `PORT` is what Cloud Run sets."""
+    log_format: Literal["auto", "text", "json"] = "auto"
+    """How a server logs: lines for people, or JSON for Cloud Logging. `auto` is JSON on Cloud Run, else text."""
     request_seconds: Seconds = 300.0
     """How long a request may take: the service's timeout or the subscription's ack deadline, whichever is less. Work
     ends ten seconds, or a tenth, before."""

@@ -61,6 +61,8 @@ def _takes(field: FieldInfo) -> str:
     kinds = [kind for kind in get_args(annotation) if kind is not type(None)]
     if get_origin(annotation) is Literal:
         return ", ".join(f"`{choice}`" for choice in kinds)
+    if get_origin(annotation) is dict:
+        return "JSON"
     kind = get_origin(annotation) if get_origin(annotation) is tuple else (kinds or [annotation])[0]
     words = [_PLAIN[kind]]
     for bound in field.metadata:
@@ -76,7 +78,7 @@ def _takes(field: FieldInfo) -> str:
 
 def _default(field: FieldInfo) -> str:
     value = field.get_default(call_default_factory=True)
-    if value in (None, "", ()):
+    if value in (None, "", (), {}):
         return "none"
     return f"`{str(value).lower() if isinstance(value, bool) else f'{value:g}' if isinstance(value, float) else value}`"
 

@@ -72,7 +72,9 @@ class LoggingMiddleware(Middleware):
     async def after_settle(self, job: Job) -> None:
         how = f" ({job.outcome})" if job.outcome is not None and str(job.outcome) != str(job.status) else ""
         why = f": {job.error.code}: {job.error.message}" if job.error is not None else ""
-        logger.info("job %s is %s%s%s", job.id, job.status, how, why, extra=_fields(job))
+        # An alert counts these lines by their outcome.
+        ended = {"event": "attempt", "outcome": str(job.outcome)} if job.outcome is not None else {}
+        logger.info("job %s is %s%s%s", job.id, job.status, how, why, extra={**_fields(job), **ended})
 
 
 def _fields(job: Job) -> dict[str, object]:

@@ -197,11 +197,12 @@ class JobReader:
         store = self.runtime.store
         return {str(status): await store.count(Query("jobs.list", {"status": str(status)})) for status in JobStatus}
 
-    async def _waiting_seconds(self) -> float | None:
+    async def get_oldest_waiting_seconds(self) -> float | None:
         """How long the job has waited that could have run for longest; None if there is none.
 
         It is claimable, or was delayed and its time has come without any worker looking.
         """
+        await self._ready()
         now = self.runtime.clock.now()
         asked = {"ready_at": Query("jobs.ready_by_age", limit=1), "wake_at": Query("jobs.due", until=now, limit=1)}
         waited: list[float] = []
@@ -229,7 +230,7 @@ class JobReader:
         try:
             await self._ready()
             counts = await self._counts()
-            waiting = await self._waiting_seconds()
+            waiting = await self.get_oldest_waiting_seconds()
         except StoreError as error:
             return {"status": "unreachable", "problems": [str(error)]}
         problems = []

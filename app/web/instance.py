@@ -129,7 +129,11 @@ class Instance:
             ShuttingDown, StoreError: as for `push`.
         """
         self._check_running()
-        due = await self._manager.count_due_jobs()
+        oldest = await self._manager.get_oldest_waiting_seconds()
+        due = 0 if oldest is None else await self._manager.count_due_jobs()
+        # An alert reads this line: whether work is taken up in time.
+        found = {"event": "sweep", "due": due, "oldest_due_seconds": round(oldest or 0.0, 3)}
+        logger.info("sweep: %d jobs due, the oldest for %.1f s", due, oldest or 0.0, extra=found)
         others = min(HINTS_AT_ONCE, math.ceil(due / self._slots) - 1)
         if others > 0:
             await self._waker.wake([Hint(more=True)] * others)

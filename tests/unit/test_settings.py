@@ -40,6 +40,10 @@ VALUES = {
     "TORPOR_TEXT_CODEC": "secrets_of:CODEC",
     "TORPOR_TASK_PACKAGES": "one,two.three",
     "TORPOR_CATALOG_APPLY_ENABLED": "true",
+    "TORPOR_LOG_FORMAT": "json",
+    "TORPOR_SERVICE": "watchdog_worker",
+    "TORPOR_OIDC_CALLERS": '{"push@project.iam": ["/pubsub/push"]}',
+    "TORPOR_WAKE_TOPIC": "projects/p/topics/t",
     "TORPOR_JOB__STORE_TYPE": "file",
     "TORPOR_STORAGE__DATABASE__DIALECT": "mysql",
 }

@@ -262,9 +262,7 @@ def test_no_keys_at_all(body: bytes) -> None:
 
 def test_an_assertion_of_the_identity_aware_proxy() -> None:
     key = ec.generate_private_key(ec.SECP256R1())
-    public = key.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
+    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     said = claims(iss="https://cloud.google.com/iap", aud="/projects/1/services/2", email="ann@example.com")
     head = _encoded(json.dumps({"alg": "ES256", "kid": "iap"}).encode())
     signed = f"{head}.{_encoded(json.dumps(said).encode())}"
