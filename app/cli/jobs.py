@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from app.cli.output import job_json, jobs_table, print_json, runs_table, section, short_time
+from app.cli.output import counted, job_json, jobs_table, print_json, runs_table, section, short_time
 from app.cli.session import engine, run
 from app.cli.tables import Column, table
 from app.jobs import Job, JobProgress, JobResults, LogEntry, RunSummary, Step
@@ -209,6 +209,42 @@ def retry(
             return await manager.retry_job(job_id, from_step=from_step)
 
     tell_changed(run(work), as_json)
+
+
+@app.command("requeue")
+def requeue(
+    status: Annotated[str, typer.Option(help="failed, cancelled or needs_review.")] = "failed",
+    job_type: Annotated[str | None, typer.Option("--type", help="Only jobs of this type.")] = None,
+    queue: Annotated[str | None, typer.Option(help="priority or maintenance.")] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="Only jobs with this tag; repeated: with all of them.")] = None,
+    batch: Annotated[str | None, typer.Option(help="Only jobs of this batch.")] = None,
+    created_after: Annotated[str | None, typer.Option(help="ISO time, UTC if it has no zone.")] = None,
+    created_before: Annotated[str | None, typer.Option(help="ISO time, UTC if it has no zone.")] = None,
+    rate: Annotated[float | None, typer.Option(help="So many of them may begin each second.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many, the oldest.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="From the beginning, not from their checkpoints.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Run many ended jobs again, the oldest first."""
+    filters: dict[str, Any] = {
+        "status": status,
+        "type": job_type,
+        "queue": queue,
+        "tags": tuple(tag or ()),
+        "batch_id": batch,
+        "created_after": created_after,
+        "created_before": created_before,
+    }
+
+    async def work() -> int:
+        async with engine() as manager:
+            return await manager.retry_jobs(limit=limit, rate_per_second=rate, keep_checkpoint=not fresh, **filters)
+
+    count = run(work)
+    if as_json:
+        print_json({"requeued": count})
+    else:
+        typer.echo(f"{counted(count, 'job')} to run again")
 
 
 @app.command("delete")

@@ -16,7 +16,6 @@ from typing import Any, Self
 from app.jobs.batch_verbs import BatchVerbs
 from app.jobs.binding import bind, default_runtime
 from app.jobs.cancelling import cancel_waiting
-from app.jobs.dependency_verbs import DependencyVerbs
 from app.jobs.durations import duration_seconds
 from app.jobs.errors import BadInput, IllegalTransition, JobNotFound, NoHandler
 from app.jobs.event_verbs import EventVerbs
@@ -28,6 +27,7 @@ from app.jobs.models import Job, JobStatus, Json
 from app.jobs.pause_verbs import PauseVerbs
 from app.jobs.preparing import prepared
 from app.jobs.request import JobRequest, check_reason, payload_for, request_of
+from app.jobs.requeue_verbs import RequeueVerbs
 from app.jobs.retention import delete_page, delete_record, ended_before, is_waited_for
 from app.jobs.review_verbs import ReviewVerbs
 from app.jobs.revisions import at_revision, check_revision
@@ -46,7 +46,7 @@ CLEAN_PAGE = 100
 
 
 class AsyncJobManager(
-    StreamVerbs, PauseVerbs, DependencyVerbs, ScheduleVerbs, EventVerbs, BatchVerbs, ReviewVerbs, StepReader
+    StreamVerbs, PauseVerbs, RequeueVerbs, ScheduleVerbs, EventVerbs, BatchVerbs, ReviewVerbs, StepReader
 ):
     """Creates, steers and reads jobs. Opens its store at the first verb; close it, or use it as a context manager."""
 
@@ -167,7 +167,7 @@ class AsyncJobManager(
 
         Raises:
             BadInput: something is wrong with the arguments; nothing was written.
-            IdempotencyConflict: the key (`idempotency_key`, `unique_key`) belongs to a job with another type or payload.
+            IdempotencyConflict: the key (either of the two) belongs to a job with another type or payload.
             NotJoinable: the store cannot join that transaction.
         """
         request = request_of({"type": job_type, "payload": payload, **options})
