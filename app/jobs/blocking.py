@@ -213,6 +213,7 @@ class JobManager:
     run_watchdog = _blocking(AsyncJobManager.run_watchdog)
     sync_schedules = _blocking(AsyncJobManager.sync_schedules)
     tick = _blocking(AsyncJobManager.tick)
+    add_job = _blocking(AsyncJobManager.add_job)
     create_schedule = _blocking(AsyncJobManager.create_schedule)
     get_schedule = _blocking(AsyncJobManager.get_schedule)
     list_schedules = _blocking(AsyncJobManager.list_schedules)

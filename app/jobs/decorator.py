@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime, timedelta
 from functools import update_wrapper
@@ -14,6 +15,7 @@ from app.jobs.aftermath import failure_definition, handler_type
 from app.jobs.binding import current_manager
 from app.jobs.context import BlockingJobContext, JobContext
 from app.jobs.definition import JobDefinition, define
+from app.jobs.errors import BadInput
 from app.jobs.models import Job, JobPriority, JobQueue, Json
 from app.jobs.registry import JobRegistry, Registry
 from app.jobs.task import BaseTask
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 TaskT = TypeVar("TaskT", bound=BaseTask[Any])
+
+_WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+"""Where a new word begins in a class's name."""
 
 
 class SubmitOptions(TypedDict, total=False):
@@ -113,6 +118,8 @@ class JobDecorator:
     def __call__(self, handler: Callable[P, R]) -> JobFunction[P, R]: ...
 
     def __call__(self, handler: Any) -> Any:
+        if "type" not in self._given:
+            return JobDecorator({**self._given, "type": type_name(handler)}, self._registry)(handler)
         given, after = self._given, self._given.get("on_failure")
         if isinstance(after, JobFunction):
             given = {**given, "on_failure": after.definition.type}
@@ -127,11 +134,20 @@ class JobDecorator:
         return JobFunction(handler, definition)
 
 
-def job(job_type: str, *, registry: Registry | None = None, **options: Any) -> JobDecorator:
+def type_name(handler: Any) -> str:
+    """What a job type is called after its handler: `send_mail`, or `SendMailTask`, becomes `send_mail`."""
+    name = str(getattr(handler, "__name__", handler))
+    if not isinstance(handler, type):
+        return name
+    words = _WORDS.sub("_", name.removesuffix("Task") or name)
+    return words.lower()
+
+
+def job(job_type: str | None = None, *, registry: Registry | None = None, **options: Any) -> JobDecorator:
     """Register the decorated async function, sync function or `BaseTask` class as the handler of a job type.
 
     Args:
-        job_type: the type's name, unique.
+        job_type: the type's name, unique; without one it is called after its handler.
         registry: where to register; by default the process's own registry.
         options: see `JobOptions`; any `requires_something=True` is a requirement flag.
 
@@ -139,4 +155,7 @@ def job(job_type: str, *, registry: Registry | None = None, **options: Any) -> J
         BadInput: naming an option that is wrong, or a handler whose signature a payload cannot fill.
         DuplicateJobType: another handler has the name.
     """
-    return JobDecorator({**options, "type": str(job_type)}, registry if registry is not None else JobRegistry.registry)
+    if callable(job_type):
+        raise BadInput("job_type", f"{job_type!r} is not a name", "write @job(), with parentheses")
+    named = {} if job_type is None else {"type": str(job_type)}
+    return JobDecorator({**options, **named}, registry if registry is not None else JobRegistry.registry)

@@ -133,6 +133,42 @@ class ScheduleVerbs(JobReader):
             return there
         return schedule.model_copy(update={"version": version})
 
+    async def add_job(
+        self,
+        /,
+        job_type: str,
+        payload: Mapping[str, Json] | None = None,
+        *,
+        id: str | None = None,
+        max_instances: int = 1,
+        misfire_grace_time: float = 60.0,
+        **schedule: Any,
+    ) -> Schedule:
+        """The same as `create_schedule`, in APScheduler's words.
+
+        Args:
+            job_type: what the schedule's jobs are of.
+            payload: what each of them is given.
+            id: the schedule's name; without one the job type's.
+            max_instances: 1 lets no job begin while the one of the slot before is unfinished; more lets them overlap,
+                and how many then run at once is what the type's `max_concurrent` says.
+            misfire_grace_time: how many seconds late the job of a slot may be; after that the slot is skipped.
+            schedule: what else `create_schedule` takes: `interval_seconds` or `cron`, and the rest.
+
+        Raises:
+            BadInput: naming the argument, what is wrong with it, and what to do.
+        """
+        if not max_instances >= 1:
+            raise BadInput("max_instances", f"{max_instances!r} is less than 1", "give 1 or more")
+        return await self.create_schedule(
+            id or job_type,
+            job_type,
+            payload,
+            misfire_grace_seconds=misfire_grace_time,
+            overlap=max_instances > 1,
+            **schedule,
+        )
+
     async def get_schedule(self, name: str) -> Schedule:
         """A schedule as it is now.
 

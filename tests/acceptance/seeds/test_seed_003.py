@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import sys
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Optional
@@ -13,6 +17,7 @@ import pytest
 from dotenv import dotenv_values
 
 from app.jobs import (
+    AsyncJobManager,
     BaseTask,
     Job,
     JobContext,
@@ -20,6 +25,7 @@ from app.jobs import (
     JobRegistry,
     JobStatus,
     JobType,
+    Middleware,
     Outcome,
     RunnerResult,
     Worker,
@@ -27,7 +33,9 @@ from app.jobs import (
     job,
 )
 from app.jobs.routes import Served
+from app.jobs.schedules import Schedule
 from tests.acceptance.seeds.sample import Sample, stored_samples
+from tests.support.clock import settle
 from tests.support.engine import Engine
 
 BELOW = "async def decorated(context):\n    return context.attempt\n"
@@ -47,6 +55,182 @@ async def ran(engine: Engine, job_type: str, **options: Any) -> Job:
     job_id = await engine.submitted(job_type, **options)
     await engine.drain()
     return await engine.get(job_id)
+
+
+@asynccontextmanager
+async def day(engine: Engine) -> AsyncIterator[None]:
+    """A process that runs jobs and keeps schedules by itself."""
+    manager = AsyncJobManager(runtime=engine.runtime, worker=True)
+    await manager.open()
+    await settle()
+    try:
+        yield
+    finally:
+        closing = asyncio.create_task(manager.close())
+        await engine.clock.advance(engine.runtime.options.shutdown_seconds)
+        await closing
+        await engine.store.open()  # closed with its manager; the test reads on
+
+
+async def begun(engine: Engine, job_type: str) -> list[float]:
+    """When the jobs of a type began, in seconds since the first one."""
+    jobs = await engine.manager.list_jobs(type=job_type, sort_order="asc")
+    times = sorted(each.started_at for each in jobs if each.started_at is not None)
+    return [(time - times[0]).total_seconds() for time in times]
+
+
+class Crowd(Middleware):
+    """Lets every handler begin ten seconds late, and counts how many are on their way at once."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.most = 0
+        self._now = 0
+        self._clock = engine.clock
+
+    async def before_run(self, context: JobContext) -> None:
+        self._now += 1
+        self.most = max(self.most, self._now)
+        await self._clock.sleep(10)
+
+    async def after_run(self, context: JobContext, event: object) -> None:
+        self._now -= 1
+
+
+async def most_at_once(engine: Engine, job_type: str, number: int) -> int:
+    """How many of so many jobs run at once, at most; all of them have to end."""
+    crowd = Crowd(engine)
+    engine.runtime.hooks.add([crowd])
+    started = [await engine.submitted(job_type) for _ in range(number)]
+    async with day(engine):
+        await engine.clock.advance(number * 60)
+    assert [(await engine.get(each)).status for each in started] == [JobStatus.COMPLETED] * number
+    return crowd.most
+
+
+# --- how often, and how many at once ---
+
+
+async def test_a_schedule_triggers_no_job_twice_and_skips_what_was_missed(engine: Engine) -> None:
+    beginnings: list[float] = []
+
+    @job("slow")
+    async def slow(context: JobContext) -> None:
+        beginnings.append(engine.clock.monotonic())
+        await engine.clock.sleep(100)
+
+    scheduling: list[Coroutine[Any, Any, Schedule]] = []
+
+    def add_job(**options: Any) -> None:
+        scheduling.append(engine.manager.add_job("slow", interval_seconds=30, **options))
+
+    # The document leaves out which job, and how often.
+    Sample("003_01_scheduler_add_job").run({"scheduler": SimpleNamespace(add_job=add_job)})
+    await engine.store.open()
+    (schedule,) = [await each for each in scheduling]
+    assert (schedule.definition.overlap, schedule.definition.misfire_grace_seconds) == (False, 60)
+
+    async with day(engine):
+        await engine.clock.advance(600)
+        assert len(beginnings) >= 4
+        assert all(later - earlier >= 100 for earlier, later in pairwise(beginnings)), "one at a time"
+        counted = await engine.manager.count_jobs(type="slow")
+        engine.clock.jump(3600)  # the system was busy: nobody looked
+        await engine.clock.advance(60)
+        added = await engine.manager.count_jobs(type="slow") - counted
+        assert added <= 8, "of 122 slots those within the misfire grace, and those ahead"
+
+
+async def test_at_most_so_many_of_a_type_run_at_once(engine: Engine) -> None:
+    Sample("003_02_max_concurrent", BELOW).run({"job": job})
+    assert JobRegistry.list_jobs()["decorated"]["max_concurrent"] == 2, "called after its function"
+    assert await most_at_once(engine, "decorated", 6) == 2
+
+
+@pytest.mark.parametrize(
+    ("sample", "job_type", "seconds"),
+    [("003_03_self_contained_job", "chain_state_monitor", 90), ("003_04_queue_processing_job", "tweet", 30)],
+)
+async def test_both_patterns_run_each_so_many_seconds(engine: Engine, sample: str, job_type: str, seconds: int) -> None:
+    given = {
+        "job": job,
+        "BaseTask": BaseTask,
+        "JobContext": JobContext,
+        "List": list,
+        "results": [],
+        "ChainStateMonitorResult": MyJobResult,
+        "TweetProcessingResult": MyJobResult,
+        "backend": SimpleNamespace(list_queue_messages=lambda filters: ["tweet"]),
+        "QueueMessageFilter": dict,
+        "QueueMessageType": SimpleNamespace(TWEET="tweet"),
+    }
+    found = Sample(sample)
+    found.run({name: value for name, value in given.items() if name in found.free})
+    async with day(engine):
+        await engine.clock.advance(seconds * 4)
+        assert await begun(engine, job_type) == [0, seconds, 2 * seconds, 3 * seconds]
+
+
+async def test_a_new_job_is_scheduled_and_at_most_two_of_it_run_at_once(engine: Engine) -> None:
+    Sample("003_05_adding_a_job").run()
+    async with day(engine):
+        await engine.clock.advance(120 * 3)
+        assert await begun(engine, "my_awesome_job") == [0, 120, 240]
+    assert await most_at_once(engine, "my_awesome_job", 5) == 2
+
+
+@pytest.mark.parametrize(("enabled", "beginnings"), [("true", [0, 300, 600]), ("false", [])])
+async def test_the_schedule_obeys_the_environment(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, enabled: str, beginnings: list[float]
+) -> None:
+    for name, value in variables().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("MY_AWESOME_JOB_ENABLED", enabled)
+    Sample("003_05_adding_a_job").run()
+    async with day(engine):
+        await engine.clock.advance(900)
+        assert await begun(engine, "my_awesome_job") == beginnings
+
+
+async def test_the_decorators_options_are_acted_upon(engine: Engine) -> None:
+    Sample("003_07_decorator_options", BELOW).run({"job": job, "JobPriority": JobPriority})
+
+    @job("other_job")
+    async def other(context: JobContext) -> None:
+        return None
+
+    held = await engine.manager.create_job("other_job")
+    waiting = await engine.submitted("job_type")
+    async with day(engine):
+        await engine.clock.advance(20)
+        assert (await engine.get(waiting)).unmet == (held.id,), "it waits for the other type's newest job"
+        await engine.manager.start_job(held.id)
+        await engine.clock.advance(20)
+        assert (await engine.get(waiting)).status is JobStatus.COMPLETED
+        await engine.clock.advance(240)
+        assert len(await begun(engine, "job_type")) >= 4, "each minute, and the one that waited"
+    assert await most_at_once(engine, "job_type", 3) == 1
+
+
+async def test_a_type_that_preserves_its_order_runs_in_order_one_at_a_time(engine: Engine) -> None:
+    order: list[int] = []
+
+    below = "async def decorated(context, number=0):\n    await work(number)\n"
+
+    async def work(number: int) -> None:
+        order.append(number)
+        await engine.clock.sleep(20 - number)
+        order.append(number)
+
+    @job("prerequisite_job")
+    async def prerequisite(context: JobContext) -> None:
+        return None
+
+    Sample("003_10_priority_and_dependencies", below).run({"job": job, "JobPriority": JobPriority, "work": work})
+    for number in range(4):
+        await engine.manager.submit("high_priority_job", {"number": number})
+    async with day(engine):
+        await engine.clock.advance(300)
+    assert order == [0, 0, 1, 1, 2, 2, 3, 3]
 
 
 # --- the two patterns ---
@@ -256,7 +440,8 @@ async def test_a_critical_job_runs_before_normal_ones_that_waited_longer(engine:
     done = {each.id for each in await engine.manager.list_jobs(status="completed")}
     assert done - {needed, early} == {urgent}
     await engine.drain()
-    assert {each.id for each in await engine.manager.list_jobs(status="completed")} == {urgent, *waiting}
+    completed = {each.id for each in await engine.manager.list_jobs(status="completed")}
+    assert completed == {needed, early, urgent, *waiting}
 
 
 # --- validation ---
