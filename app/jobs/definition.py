@@ -49,6 +49,10 @@ MAX_RETRIES = 1_000_000
 """More is a mistake, and more than some stores can count."""
 
 
+LONGEST_GRACE_SECONDS = 366 * 86400.0
+"""No slot is created when it is later than a year."""
+
+
 def environment_prefix(job_type: str) -> str:
     """With what the environment variables of a job type begin."""
     return "".join(char if char.isalnum() else "_" for char in job_type).upper()
@@ -71,7 +75,7 @@ class JobOptions(BaseModel):
     """When the schedule creates a job: minute, hour, day of month, month, day of week."""
     timezone: str = "UTC"
     """What `cron` is read in, as "Europe/Berlin"."""
-    misfire_grace_seconds: float = Field(default=60.0, ge=0, le=366 * 86400.0)
+    misfire_grace_seconds: float = Field(default=60.0, ge=0, le=LONGEST_GRACE_SECONDS)
     """How late the job of a slot may be created; after that the slot counts as missed."""
     catch_up: Literal["skip", "last", "all"] = "skip"
     """What becomes of missed slots: none of them, the newest, or the newest `catch_up_limit` one after the other."""
@@ -278,6 +282,15 @@ class JobDefinition:
     def type(self) -> str:
         """The name it is registered under."""
         return self.options.type
+
+    def with_options(self, changes: Mapping[str, Any]) -> JobDefinition:
+        """The same handler under other options.
+
+        Raises:
+            BadInput: naming the option and the job type.
+        """
+        given = self.options.model_dump() | {"payload_model": self.options.payload_model, **changes}
+        return replace(self, options=make_options(given, {}))
 
     @property
     def is_task(self) -> bool:

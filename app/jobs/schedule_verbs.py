@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
+from app.jobs.definition import LONGEST_GRACE_SECONDS
 from app.jobs.errors import BadInput, PayloadInvalid
 from app.jobs.models import Job, Json, is_key
 from app.jobs.reader import JobReader
@@ -91,7 +92,7 @@ class ScheduleVerbs(JobReader):
             raise BadInput("cron", "is missing, and interval_seconds too", "give one of the two")
         if catch_up not in _CATCH_UP:
             raise BadInput("catch_up", f"{catch_up!r} is not a policy", f"use one of {', '.join(_CATCH_UP)}")
-        if not 0 <= misfire_grace_seconds <= 366 * 86400 or catch_up_limit < 1:
+        if not 0 <= misfire_grace_seconds <= LONGEST_GRACE_SECONDS or catch_up_limit < 1:
             field = "catch_up_limit" if catch_up_limit < 1 else "misfire_grace_seconds"
             raise BadInput(field, "is out of range", "give 0 seconds to a year of grace, and a limit of 1 or more")
         for fixed in (

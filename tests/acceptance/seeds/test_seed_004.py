@@ -11,7 +11,6 @@ import pytest
 
 from app import jobs
 from app.jobs import (
-    cleanup_idempotency_records,
     JobContext,
     JobQueue,
     JobStatus,
@@ -20,6 +19,7 @@ from app.jobs import (
     Outcome,
     Repair,
     RepairableError,
+    cleanup_idempotency_records,
     clear_current_job_context,
     complete_job,
     create_job,
@@ -158,7 +158,8 @@ async def test_the_watchdog_requeues_what_a_crashed_worker_held(engine: Engine) 
 
 
 async def test_functions_say_that_no_engine_is_bound() -> None:
-    for call in (create_job("custom"), poll_job(), recover_stuck_jobs(), cleanup_idempotency_records(), get_run_history(), get_daily_summary()):
+    tidying = (recover_stuck_jobs(), cleanup_idempotency_records())
+    for call in (create_job("custom"), poll_job(), *tidying, get_run_history(), get_daily_summary()):
         with pytest.raises(NoEngine, match="use_engine"):
             await call
 
