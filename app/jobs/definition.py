@@ -283,15 +283,6 @@ class JobDefinition:
         """The name it is registered under."""
         return self.options.type
 
-    def with_options(self, changes: Mapping[str, Any]) -> JobDefinition:
-        """The same handler under other options.
-
-        Raises:
-            BadInput: naming the option and the job type.
-        """
-        given = self.options.model_dump() | {"payload_model": self.options.payload_model, **changes}
-        return replace(self, options=make_options(given, {}))
-
     @property
     def is_task(self) -> bool:
         """Whether the handler is a `BaseTask` class."""

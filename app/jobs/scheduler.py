@@ -8,7 +8,6 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
-from app.jobs.definition import LONGEST_GRACE_SECONDS
 from app.jobs.errors import BadInput, IllegalTransition, JobNotFound
 from app.jobs.manager import AsyncJobManager
 from app.jobs.models import Job, JobStatus, LogEntry
@@ -49,46 +48,6 @@ class JobScheduler:
     def uptime(self) -> str:
         """How long this scheduler has been there, for people: "2h 15m"."""
         return self.manager.uptime
-
-    def add_job(
-        self,
-        job_type: str | None = None,
-        *,
-        max_instances: int = 1,
-        misfire_grace_time: float | None = 60,
-        interval_seconds: float | None = None,
-        cron: str | None = None,
-    ) -> list[str]:
-        """Say how the schedule of a registered type behaves; it is followed from the next tick on (seed 003).
-
-        Args:
-            job_type: the type; by default every type that has an interval or a cron expression.
-            max_instances: with more than 1 the job of a slot may run while an earlier one's has not ended.
-            misfire_grace_time: seconds by which a slot may be late before it is skipped; None for a year.
-            interval_seconds: another interval than the type declares, instead of either.
-            cron: another cron expression, instead of either.
-
-        Returns:
-            The types.
-
-        Raises:
-            BadInput: naming the argument that is wrong, an unknown type, or one without interval and cron expression.
-        """
-        if max_instances < 1:
-            raise BadInput("max_instances", f"{max_instances} is less than 1", "give 1 or more")
-        changes: dict[str, Any] = {"overlap": max_instances > 1}
-        changes["misfire_grace_seconds"] = LONGEST_GRACE_SECONDS if misfire_grace_time is None else misfire_grace_time
-        if interval_seconds is not None or cron is not None:
-            changes |= {"interval_seconds": interval_seconds, "cron": cron}
-        registry = self.manager.runtime.registry
-        chosen = list(registry) if job_type is None else [registry.get(job_type)]
-        changed = [definition.with_options(changes) for definition in chosen]
-        scheduled = [definition for definition in changed if definition.options.timetable is not None]
-        if job_type is not None and not scheduled:
-            raise BadInput("job_type", f"{job_type!r} has no interval and no cron expression", "give one of the two")
-        for definition in scheduled:
-            registry.add(definition)
-        return [definition.type for definition in scheduled]
 
     async def start_job(
         self,
