@@ -176,7 +176,7 @@ async def test_edges_that_close_a_cycle_together_are_taken_back(site: Site) -> N
 
 FAN_OUT = {"file": 1_000, "mysql": 2_000, "firestore": 2_000}
 """Children of one parent; 10,000 elsewhere. The emulator looks through the whole collection for each page."""
-FAN_IN = {"file": 300}
+FAN_IN = {"file": 300, "mysql": 300}
 
 
 def kind_of(site: Site) -> str:
