@@ -19,6 +19,7 @@ from app.jobs import (
     Outcome,
     Repair,
     RepairableError,
+    cleanup_expired_locks,
     cleanup_idempotency_records,
     clear_current_job_context,
     complete_job,
@@ -35,7 +36,6 @@ from app.jobs import (
     set_current_job_context,
 )
 from app.jobs.context import StopFlag
-from tests.acceptance.seeds.later import LATER_FUNCTIONS
 from tests.support.clock import settle
 from tests.support.engine import Engine
 
@@ -52,9 +52,9 @@ NOT_SHIPPED = {"JobPayload"}
 def test_every_function_and_class_that_the_seed_names_is_there(seeds: dict[str, Path]) -> None:
     text = seeds["004"].read_text(encoding="utf-8")
     called = set(re.findall(r"\b([a-z_]+)\(", text)) | set(re.findall(r"`([a-z]+_job)`", text))
-    for name in called - set(LATER_FUNCTIONS):
+    for name in called:
         assert callable(resolve_name(ELSEWHERE.get(name, f"app.jobs:{name}"))), name
-    assert called >= set(LATER_FUNCTIONS) | {"poll_job", "create_job"}
+    assert called >= {"poll_job", "create_job", "cleanup_expired_locks", "cleanup_idempotency_records"}
     named = set(re.findall(r"`(Job[A-Za-z]*|AttemptLog)`", text))
     assert named == CLASSES | NOT_SHIPPED
     assert all(hasattr(jobs, name) for name in CLASSES)
@@ -157,9 +157,32 @@ async def test_the_watchdog_requeues_what_a_crashed_worker_held(engine: Engine) 
             await complete_job(lease, "too late")
 
 
+async def test_the_watchdog_cleans_up_what_nobody_holds_any_more(engine: Engine) -> None:
+    curate(engine)
+    async with engine.manager:
+        job = await engine.manager.submit("maintenance_scan", unique="while_active")
+        lease = await lease_job(job)
+        assert lease is not None
+        assert await engine.runtime.limits.locks.take(lease, "catalog") is not None
+        assert (await cleanup_expired_locks(), await cleanup_idempotency_records()) == (0, 0)
+        engine.clock.jump(engine.runtime.options.lease_seconds * 3)
+        assert await recover_stuck_jobs() == 1
+        await engine.manager.cancel_job(job.id)
+        engine.clock.jump(86400)
+        assert (await cleanup_expired_locks(), await cleanup_idempotency_records()) == (1, 1)
+        assert (await cleanup_expired_locks(), await cleanup_idempotency_records()) == (0, 0)
+
+
 async def test_functions_say_that_no_engine_is_bound() -> None:
-    tidying = (recover_stuck_jobs(), cleanup_idempotency_records())
-    for call in (create_job("custom"), poll_job(), *tidying, get_run_history(), get_daily_summary()):
+    for call in (
+        create_job("custom"),
+        poll_job(),
+        recover_stuck_jobs(),
+        cleanup_expired_locks(),
+        cleanup_idempotency_records(),
+        get_run_history(),
+        get_daily_summary(),
+    ):
         with pytest.raises(NoEngine, match="use_engine"):
             await call
 
