@@ -25,7 +25,7 @@ UNSTARTED_PAGES = 10
 RELEASE_GRACE = timedelta(seconds=10)
 """Whoever ended a job has so long to release what waits for it, before the watchdog does it too."""
 TIDY_SECONDS = 3600.0
-"""How often one watchdog looks for what is left of old batches."""
+"""How often one watchdog looks for what is left of old batches, and for old events and keys."""
 ROLLED_HOURS = 26
 """How far back closed hours are rolled up: a day, and what a night without a watchdog left."""
 
@@ -71,6 +71,8 @@ class Watchdog:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._tidied_at = float("-inf")
+        self._tidy_after: dict[str, float] = {}
+        """From when on it is looked again for what is old, by the query's shape."""
         self._rolled: set[datetime] = set()
         """Hours that have their roll-up for sure, so that a round with nothing to do asks for none."""
 
@@ -227,11 +229,21 @@ class Watchdog:
 
     async def delete_old_events(self, *, dry_run: bool = False) -> int:
         """Delete events that were sent longer ago than run summaries are kept."""
-        return await self._delete_old("events.list", dry_run=dry_run)
+        return await self._tidy("events.list", dry_run=dry_run)
 
     async def delete_old_once(self, *, dry_run: bool = False) -> int:
         """Forget keys that were done or begun longer ago than run summaries are kept."""
-        return await self._delete_old("once.touched", dry_run=dry_run)
+        return await self._tidy("once.touched", dry_run=dry_run)
+
+    async def _tidy(self, shape: str, *, dry_run: bool) -> int:
+        """Delete what is old and in nobody's way: looked for once an hour, and again soon while there is much of it."""
+        now = self._runtime.clock.monotonic()
+        if not dry_run and now < self._tidy_after.get(shape, now):
+            return 0
+        found = await self._delete_old(shape, dry_run=dry_run)
+        if not dry_run:
+            self._tidy_after[shape] = now if found >= PAGE else now + TIDY_SECONDS
+        return found
 
     async def _delete_old(self, shape: str, *, dry_run: bool) -> int:
         keep: timedelta | None = self._runtime.options.keep_runs

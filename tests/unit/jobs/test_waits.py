@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,6 +19,8 @@ from app.jobs import (
     JobResult,
     JobStatus,
     NoEngine,
+    RetryLater,
+    Watchdog,
 )
 from app.jobs.errors import EventTimeout
 from app.jobs.models import Job
@@ -430,3 +433,86 @@ async def test_what_waits_for_a_person_is_listed(engine: Engine) -> None:
     ]
     assert [each.question for each in await engine.manager.list_reviews(type="other")] == []
     assert len(await engine.manager.list_reviews(limit=2)) == 2
+
+
+# --- retention ---------------------------------------------------------------------------------------
+
+
+async def test_old_events_are_deleted_without_looking_for_them_all_the_time(engine: Engine) -> None:
+    keep = engine.runtime.options.keep_runs
+    assert keep is not None
+    for n in range(150):
+        await engine.manager.send_event("n", n)
+    engine.clock.jump(keep.total_seconds() / 2)
+    await engine.manager.send_event("n", "newer")
+    watchdog = Watchdog(engine.runtime)
+    assert await watchdog.delete_old_events() == 0
+    engine.clock.jump(keep.total_seconds() / 2 + 1)
+    assert await watchdog.delete_old_events(dry_run=True) == 100
+    assert [await watchdog.delete_old_events() for _ in range(3)] == [100, 50, 0]
+    reads = engine.store.usage.reads
+    assert await watchdog.delete_old_events() == 0
+    assert engine.store.usage.reads == reads
+    assert [event.data for event in await engine.manager.list_events()] == ["newer"]
+    engine.clock.jump(keep.total_seconds())
+    assert await watchdog.delete_old_events() == 1
+
+
+# --- costs -------------------------------------------------------------------------------------------
+
+
+async def test_what_waiting_costs(engine: Engine) -> None:
+    """As the table of docs/costs.md says: reads and writes beside those of a plain job."""
+
+    @engine.job("plain")
+    async def plain(ctx: JobContext) -> None:
+        return None
+
+    @engine.job("steps")
+    async def steps(ctx: JobContext) -> None:
+        for n in range(5):
+            await ctx.step(f"s{n}", str)
+
+    @engine.job("again", retry_delay_seconds=0)
+    async def again(ctx: JobContext) -> None:
+        await steps(ctx)
+        if ctx.attempt == 1:
+            raise RetryLater(0)
+
+    @engine.job("retried", retry_delay_seconds=0)
+    async def retried(ctx: JobContext) -> None:
+        if ctx.attempt == 1:
+            raise RetryLater(0)
+
+    @engine.job("once")
+    async def once(ctx: JobContext) -> None:
+        await ctx.once("k", str)
+
+    @engine.job("sleeps")
+    async def sleeps(ctx: JobContext) -> None:
+        await ctx.sleep(60)
+
+    @engine.job("waits")
+    async def waits(ctx: JobContext) -> None:
+        await ctx.wait_for_event("paid")
+
+    async def cost(job_type: str, event: str | None = None) -> tuple[int, int]:
+        before = replace(engine.store.usage)
+        await engine.submitted(job_type)
+        await engine.drain()
+        if event is not None:
+            await engine.manager.send_event(event)
+        if event is not None or job_type == "sleeps":
+            engine.clock.jump(60)
+            await engine.drain()
+        after = engine.store.usage
+        return after.reads - before.reads, after.writes - before.writes
+
+    plain_reads, plain_writes = await cost("plain")
+    retried_reads, retried_writes = await cost("retried")
+    assert await cost("steps") == (plain_reads, plain_writes + 2 * 5)
+    assert await cost("again") == (retried_reads + 5, retried_writes + 2 * 5)
+    assert await cost("once") == (plain_reads + 3, plain_writes + 4)
+    assert await cost("once") == (plain_reads + 1, plain_writes)
+    assert (await cost("sleeps"))[1] == plain_writes + 5
+    assert (await cost("waits", "paid"))[1] == plain_writes + 9
