@@ -151,3 +151,37 @@ def test_bad_options_and_names_are_refused_when_the_code_is_loaded() -> None:
 
     with pytest.raises(BadInput, match=r"^handler: "):
         job("twice", registry=registry)(first)
+
+
+def test_a_type_without_a_name_is_called_after_its_handler() -> None:
+    registry = Registry()
+
+    @job(registry=registry, max_concurrent=2)
+    async def send_mail(ctx: JobContext) -> None: ...
+
+    for name in ("ChainStateMonitorTask", "HTTPCheckTask", "Task", "Import2Files"):
+        job(registry=registry)(type(name, (BaseTask,), {}))
+    # The same decorator on two functions names each.
+    twice = job(registry=registry)
+    twice(lambda_like("first"))
+    twice(lambda_like("second"))
+
+    assert registry.get("send_mail").options.max_concurrent == 2
+    named = {"send_mail", "chain_state_monitor", "http_check", "task", "import2_files", "first", "second"}
+    assert named <= {each.options.type for each in registry}
+
+
+def lambda_like(name: str) -> Any:
+    """A handler with a name of its own."""
+
+    async def handler(ctx: JobContext) -> None: ...
+
+    handler.__name__ = handler.__qualname__ = name
+    return handler
+
+
+def test_a_decorator_without_parentheses_is_refused() -> None:
+    with pytest.raises(BadInput, match=r"write @job\(\)"):
+
+        @job  # type: ignore[arg-type]
+        async def bare(ctx: JobContext) -> None: ...
