@@ -10,6 +10,8 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from app.jobs import (
     BadInput,
@@ -25,8 +27,9 @@ from app.jobs import (
 )
 from app.jobs.errors import StepNameTwice, StepsChanged
 from app.jobs.models import Job
+from app.jobs.steps import Step as RecordedStep
 from app.jobs.steps import StepBook, StepKind, step_id
-from tests.support.clock import FakeClock
+from tests.support.clock import NOON, FakeClock
 from tests.support.engine import Engine
 
 STEP = StepKind.STEP
@@ -382,3 +385,55 @@ async def test_what_cannot_be_retried_from_a_step_is_refused(engine: Engine) -> 
     with pytest.raises(JobNotFound):
         await engine.manager.retry_job("nobody", from_step="only")
     assert (await engine.records())["steps"] == 2
+
+
+# --- asked to stop between steps ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("blocking", [False, True], ids=["async", "sync"])
+async def test_a_pause_is_obeyed_at_the_next_step(engine: Engine, runs: list[str], blocking: bool) -> None:
+    @engine.job("async")
+    async def handler(ctx: JobContext) -> None:
+        for name in "abc":
+            await ctx.step(name, noting(runs, name))
+            if name == "a" and ctx.attempt == 1:
+                await engine.manager.pause_job(ctx.job_id)
+                await ctx.flush()
+
+    @engine.job("sync")
+    def sync_handler(ctx: BlockingJobContext) -> None:
+        for name in "abc":
+            ctx.step(name, noting(runs, name))
+            if name == "a" and ctx.attempt == 1:
+                ctx.manager.pause_job(ctx.job_id)
+                ctx.flush()
+
+    job_id = await engine.submitted("sync" if blocking else "async")
+    await engine.drain()
+    job = await engine.get(job_id)
+    assert (job.status, job.steps, runs) == (JobStatus.PAUSED, 1, ["a"])
+    await engine.manager.resume_job(job_id)
+    await engine.drain()
+    assert ((await engine.get(job_id)).status, runs) == (JobStatus.COMPLETED, ["a", "b", "c"])
+
+
+@given(
+    names=st.lists(st.text(min_size=1, max_size=3), min_size=1, max_size=8, unique=True),
+    crashes=st.lists(st.integers(0, 8), max_size=6),
+)
+def test_whenever_attempts_end_each_step_is_recorded_once_and_in_order(names: list[str], crashes: list[int]) -> None:
+    """Against a plain model: what is recorded is always the beginning of what the handler does."""
+    recorded: list[RecordedStep] = []
+    for attempt, ends_after in enumerate([*crashes, len(names)], 1):
+        book = StepBook("j", recorded)
+        for name in names[:ends_after]:
+            call = book.begin((STEP, name))
+            if call.recorded is None:
+                step = RecordedStep("id", call.key, call.number, attempt, NOON, NOON, name, book.is_in_order(call))
+                book.keep(step)
+                recorded.append(step)
+            book.end(call)
+        assert [step.name for step in book.recorded] == names[: len(recorded)]
+        assert [step.call for step in book.recorded] == list(range(1, len(recorded) + 1))
+        assert all(step.in_order for step in recorded)
+    assert [step.name for step in recorded] == names
