@@ -14,6 +14,8 @@ from app.jobs import BlockingJobContext, ContinueLater, JobContext, LeaseLost, R
 from app.jobs.context import AnyContext
 
 LOOK_SECONDS = 0.01
+AT_ONCE = 3
+"""How many jobs of type `narrow` run at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,12 @@ def register(registry: Registry, effects: Effects) -> None:
         await asyncio.sleep(seconds)
         effects.note("ended", ctx)
         return ctx.attempt
+
+    @job("narrow", registry=registry, max_concurrent=AT_ONCE)
+    async def narrow(ctx: JobContext, seconds: float) -> None:
+        effects.note("began", ctx)
+        await asyncio.sleep(seconds)
+        effects.note("ended", ctx)
 
     @job("stale", registry=registry)
     def stale(ctx: BlockingJobContext) -> str:
