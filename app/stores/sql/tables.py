@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from sqlalchemy import BigInteger, Column, Computed, Index, MetaData, Table, text
@@ -25,6 +26,8 @@ No priority overflows so."""
 
 _PREFIX = re.compile(r"[A-Za-z0-9_-]{0,24}")
 _UNINDEXED = frozenset({"jobs.by_priority", "jobs.dependents"})
+_SELDOM_THERE = frozenset({"release"})
+"""Filters that only few records have a value for: their indexes hold those records only."""
 _FILTERED: Mapping[str, tuple[str, ...]] = {
     "jobs.list": ("status", "type", "batch_id", "parent_id"),
     "runs.list": ("job_id",),
@@ -121,7 +124,9 @@ def _leading(shape: Shape) -> tuple[str, ...]:
 
 def _plan(shape: Shape, purpose: str, leading: tuple[str, ...]) -> IndexPlan:
     order = tuple(f"{order.field} DESC" if order.descending else order.field for order in shape.order)
-    rare = next((each.field for each in shape.order if each.field not in _ALWAYS_THERE), shape.order[-1].field)
+    sorted_by = (each.field for each in shape.order if each.field not in _ALWAYS_THERE)
+    seldom = (name for name in shape.equal if name in _SELDOM_THERE)
+    rare = next(chain(seldom, sorted_by), shape.order[-1].field)
     filled = (*leading, rare) if shape.optional and leading else (rare,)
     return IndexPlan(shape.collection, purpose, (*leading, *order, "id"), filled)
 

@@ -77,6 +77,8 @@ INDEXES: tuple[tuple[str, str, str, str], ...] = (
     ("jobs", "list_batch_id", "batch_id created_at id", "batch_id created_at"),
     ("jobs", "list_parent_id", "parent_id created_at id", "parent_id created_at"),
     ("jobs", "finished", "finished_at id", "finished_at"),
+    ("jobs", "releasing", "release finished_at id", "release"),
+    ("jobs", "ready_by_age", "ready_at id", "ready_at"),
     ("jobs", "waiting", "waiting_since id", "waiting_since"),
     ("gates", "waiting", "waiting_since id", "waiting_since"),
     ("jobs", "parked", "parked_on -priority created_at id", "parked_on"),
