@@ -1,10 +1,9 @@
-"""The names that users import, the verbs of both managers and of both contexts, and the names that come later."""
+"""The names that users import, and the verbs of both managers and of both contexts."""
 
 from __future__ import annotations
 
 import inspect
 from importlib import import_module
-from pkgutil import resolve_name
 from typing import Any
 
 import pytest
@@ -67,7 +66,7 @@ VERBS = words("""
 CONTEXT = words("""
     job_id job_type attempt worker_id mode payload settings checkpoint remaining is_cancelled cancel
     report_progress log save_result save_checkpoint dependencies dependency_results
-    step once sleep wait_for_event request_review
+    step once lock sleep wait_for_event request_review
 """)
 
 OPTIONS: dict[str, Any] = {
@@ -97,11 +96,6 @@ OPTIONS: dict[str, Any] = {
     "requires": ["net"],
     "requires_wallet": True,
 }
-
-LATER = [
-    *(f"app.jobs:{context}.{verb}" for context in ("JobContext", "BlockingJobContext") for verb in ("lock",)),
-]
-"""What engine.md names and the stage of workflows, control and time builds."""
 
 
 def public(kind: type) -> set[str]:
@@ -220,15 +214,3 @@ def test_job_types_are_dynamic_and_an_unknown_one_lists_those_there_are() -> Non
     with pytest.raises(UnknownJobType, match=r"backtest.*custom"):
         JobType("nobody_registered_this")
     assert isinstance(JobRegistry.list_jobs(), dict)
-
-
-# --- later ---
-
-
-@pytest.mark.parametrize("name", LATER)
-def test_what_is_called_later_is_not_there_yet(name: str) -> None:
-    try:
-        resolve_name(name)
-    except (ImportError, AttributeError):
-        return
-    pytest.fail(f"{name} is there: move it from LATER to the names that are promised")
