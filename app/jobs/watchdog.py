@@ -70,6 +70,7 @@ class Watchdog:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
+        self._made_at = runtime.clock.monotonic()
         self._tidied_at = float("-inf")
         self._tidy_after: dict[str, float] = {}
         """From when on it is looked again for what is old, by the query's shape."""
@@ -191,9 +192,7 @@ class Watchdog:
         found = await runtime.batches.unfinished(PAGE)
         if dry_run:
             return len(found)
-        now = runtime.clock.monotonic()
-        if now >= self._tidied_at + TIDY_SECONDS:
-            self._tidied_at = now
+        if self._is_time_to_tidy():
             await runtime.batches.tidy(runtime.options.keep_jobs, PAGE)
         return sum([await runtime.batches.finish(record) for record in found])
 
@@ -204,6 +203,15 @@ class Watchdog:
     async def cleanup_expired_locks(self, *, dry_run: bool = False) -> int:
         """Delete locks whose holder is gone, and permits that have run out."""
         return await self._runtime.limits.locks.clean_up(dry_run=dry_run)
+
+    def _is_time_to_tidy(self) -> bool:
+        """Once an hour, whether this watchdog lives long or was made for one round each minute."""
+        now = self._runtime.clock.monotonic()
+        on_the_hour = self._runtime.clock.now().minute == 0 and now >= self._tidied_at + 60.0
+        if not on_the_hour and now < max(self._tidied_at, self._made_at) + TIDY_SECONDS:
+            return False
+        self._tidied_at = now
+        return True
 
     async def delete_old_jobs(self, *, dry_run: bool = False) -> int:
         """Delete ended jobs over their retention time, with their log, results and chunks."""

@@ -19,6 +19,7 @@ from app.jobs import (
     Job,
     JobContext,
     JobStatus,
+    Watchdog,
 )
 from app.stores.base import Store, StoreLimits, StoreUnavailable
 from app.stores.faults import FaultPlan, FaultyStore, Operation
@@ -258,8 +259,9 @@ async def test_batches_are_listed_newest_first_and_go_with_their_last_job(engine
     with pytest.raises(BadInput):
         await engine.manager.list_batches(0)
     engine.clock.jump(31 * 86400)
+    watchdog = Watchdog(engine.runtime)
     for _ in range(2):
-        await engine.manager.run_watchdog()
+        await watchdog.run()
         engine.clock.jump(3601)
     assert await engine.manager.list_batches() == []
 
@@ -318,7 +320,7 @@ async def test_creating_a_large_batch_may_be_cut_off_at_every_call_of_the_store(
             assert ran == ["outside"], calls
             assert await engine.manager.count_jobs() == 1
         engine.clock.jump(8 * 86400)
-        await engine.manager.run_watchdog()
+        await engine.runtime.batches.tidy(None, 100)
         records = await engine.records()
         assert (records["manifests"], records["gates"]) == (0, 0), calls
         if finished:
