@@ -19,6 +19,7 @@ from app.jobs.models import Job, JobStatus, Json, changed
 from app.jobs.records import JobRecords
 from app.jobs.registry import Registry
 from app.jobs.transitions import transition
+from app.jobs.turns import turn_of_type
 from app.stores.base import Write
 
 logger = logging.getLogger(__name__)
@@ -77,7 +78,7 @@ def job_after(job: Job, registry: Registry, now: datetime) -> Job | None:
         return None
     definition = registry.find(job.on_failure)
     options = definition.options if definition is not None else None
-    # With the time of its creation: a job of an idempotency key may be deleted and created anew, and counts from 1 then.
+    # With the time of its creation: a job of a key may be deleted and created anew, and then counts from 1 again.
     seed = f"{job.id} {job.attempt} {job.created_at.isoformat()}"
     made = Job(
         id=str(uuid.uuid5(_SPACE, seed)),
@@ -90,7 +91,8 @@ def job_after(job: Job, registry: Registry, now: datetime) -> Job | None:
     )
     if options is not None:
         changes = {name: getattr(options, name) for name in _OF_TYPE}
-        made = changed(made, {**changes, "max_duration_seconds": options.max_duration})
+        turn = turn_of_type(options.type) if options.preserve_order else None
+        made = changed(made, {**changes, "max_duration_seconds": options.max_duration, "turn": turn})
     started = transition(made, Start(), now)
     started.revision = 1
     return started
