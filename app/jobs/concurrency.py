@@ -131,6 +131,10 @@ class ConcurrencyLimits:
             raise
         return ConcurrencyRound(self._permits.capacity, lent, dict(self._full), promised)
 
+    def next_look(self) -> float:
+        """The monotonic time at which a permit that others had may be free."""
+        return min((full.look_at for full in self._full.values()), default=float("inf"))
+
     def settle(self, asked: ConcurrencyRound, leases: Sequence[Lease]) -> None:
         """What was lent is in use by these leases, or free again."""
         for lease in leases:

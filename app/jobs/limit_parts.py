@@ -28,10 +28,15 @@ class Limits:
         self.parked = ParkedJobs(parts.store, parts.records)
         self.pauses = Pauses(parts.store, parts.clock)
         self.permits = Permits(parts.store, parts.clock, parts.chance, parts.lease_seconds, registry)
-        concurrency = ConcurrencyLimits(self.permits, self.parked, registry, parts.clock, parts.lease_seconds)
+        self._concurrency = ConcurrencyLimits(self.permits, self.parked, registry, parts.clock, parts.lease_seconds)
         self.turns = Turns(parts, self.parked)
         self.rates = Rates(parts, self.parked, registry)
-        self.admission = Admission(self.pauses, self.turns, concurrency, self.rates)
+        self.admission = Admission(self.pauses, self.turns, self._concurrency, self.rates)
+
+    def seconds_to_look(self) -> float:
+        """How soon a worker that has room should look again for parked jobs, in seconds; infinity if it need not."""
+        at = min(self._concurrency.next_look(), self.rates.next_look())
+        return max(0.0, at - self._parts.clock.monotonic())
 
     def join(self, parking: Parking) -> Mapping[Limit, Freed]:
         """Take in how parked jobs are let go on; gives what does so where a limit is free, for each kind of limit."""

@@ -97,6 +97,10 @@ class Rates:
         times, self._times = self._times, {}
         return RateRound(self._registry, times, frozenset(self._full), self._parts.clock.now())
 
+    def next_look(self) -> float:
+        """The monotonic time from which on further times can be reserved for parked jobs."""
+        return min(self._full.values(), default=float("inf"))
+
     def settle(self, asked: RateRound) -> None:
         """Keep the times that are still to come and were given to nobody."""
         now = self._parts.clock.now()

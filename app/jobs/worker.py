@@ -378,7 +378,8 @@ class Worker:
             await first_of(*waits)
 
     async def _sleep_until_next_look(self) -> None:
-        await self._runtime.clock.sleep(await self._seconds_to_look())
+        at_latest = self._runtime.limits.seconds_to_look()
+        await self._runtime.clock.sleep(min(await self._seconds_to_look(), at_latest))
 
     async def _give_back(self, work: asyncio.Task[None]) -> None:
         """Let handlers end, or cut them off, and give every lease back in time: also what is being claimed just now."""
