@@ -18,8 +18,10 @@ LOOK_SECONDS = 2.0
 """How often a waiting command looks whether the job waits for a person."""
 
 
-async def _create_file(path: Path, manager: AsyncJobManager) -> list[Job]:
+async def _create_file(path: Path, manager: AsyncJobManager, batch: str | None) -> list[Job]:
     lines = await read_job_file(path, manager)
+    if batch is not None:
+        return (await manager.create_job_batch([line.request for line in lines], name=batch)).jobs
     created: dict[int, Job] = {}
     for start in (True, False):
         chosen = [line for line in lines if line.start is start]
@@ -59,6 +61,15 @@ def enqueue(
     key: Annotated[str | None, typer.Option(help="Idempotency key: one job for one key.")] = None,
     tag: Annotated[list[str] | None, typer.Option(help="A tag; may be repeated.")] = None,
     mode: Annotated[str | None, typer.Option(help="The job's mode; catalogue jobs know dry_run and apply.")] = None,
+    depends_on: Annotated[
+        list[str] | None, typer.Option(metavar="JOB", help="Wait until this job is COMPLETED; may be repeated.")
+    ] = None,
+    batch: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Create a file's jobs as one batch; a number among dependencies is a place, from 0."
+        ),
+    ] = None,
     wait: Annotated[
         bool, typer.Option("--wait", help="Wait for the end, or for a person; exit 1 unless COMPLETED.")
     ] = False,
@@ -66,16 +77,19 @@ def enqueue(
 ) -> None:
     """Create a job and start it, or every job of a file: all of them are refused if one is wrong."""
     options = {"--queue": queue, "--priority": priority, "--delay": delay, "--key": key, "--tag": tag, "--mode": mode}
+    options["--depends-on"] = depends_on
 
     async def work() -> list[Job]:
         if (job_type is None) == (file is None):
             raise BadInput("TYPE", "either a job type or --file is needed", "torpor enqueue TYPE --payload JSON")
         async with engine(run_if_alone=wait) as manager:
+            if batch is not None and file is None:
+                raise BadInput("--batch", "goes with --file", "write the jobs into a file")
             if file is not None:
                 given = {"--payload": None if payload == "{}" else payload, **options}
                 if misplaced := [name for name, value in given.items() if value is not None]:
                     raise BadInput(misplaced[0], "does not go with --file", "write it into the file's lines")
-                created = await _create_file(file, manager)
+                created = await _create_file(file, manager, batch)
             else:
                 job = await manager.submit(
                     str(job_type),
@@ -86,6 +100,7 @@ def enqueue(
                     idempotency_key=key,
                     tags=tag,
                     mode=mode,
+                    dependencies=depends_on,
                 )
                 created = [job]
             if not as_json:

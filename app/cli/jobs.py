@@ -132,13 +132,14 @@ def tell_changed(job: Job, as_json: bool) -> None:
 def cancel(
     job_id: JobId,
     reason: Annotated[str, typer.Option(help="Kept with the job.")] = "cancelled on request",
+    dependents: Annotated[bool, typer.Option("--dependents", help="Cancel all that waits for it too.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """End a job as CANCELLED; a running one is told at its next write."""
 
     async def work() -> Job:
         async with engine() as manager:
-            return await manager.cancel_job(job_id, reason)
+            return await manager.cancel_job(job_id, reason, dependents=dependents)
 
     tell_changed(run(work), as_json)
 
