@@ -137,17 +137,19 @@ class Uniques:
         # Most keys are free: so the first try reads nothing.
         claim: list[Write] = [self._insert(job, key)]
         answer: StoreError
+        unheard = False
         for _ in range(MAX_TRIES):
             after, unit = await self._links.unit(job, ids) if ids else (job, self._parts.records.insert(job))
             try:
                 versions = await self._parts.commits.commit([*claim, *unit])
             except (PreconditionFailed, OutcomeUnknown) as problem:
                 answer = problem
+                unheard = unheard or isinstance(problem, OutcomeUnknown)
             else:
                 self._parts.wake_ups.note(after)
                 return changed(after, {"version": versions[-1]})
-            (own,) = await self._parts.records.get([job.id])
-            if own is not None and own.created_at == job.created_at:
+            (own,) = await self._parts.records.get([job.id]) if unheard else [None]
+            if own is not None:
                 return own  # written by one of the tries whose answer was lost
             there, claim = await self._taken(job, key)
             if there is not None:
