@@ -172,7 +172,7 @@ locals {
       "schema_version", "status", "name", "total", "digest", "on_complete", "pages", "updated_at", "stamp",
     ]
     manifests = [
-      "schema_version", "batch_id", "seq", "text", "stamp",
+      "schema_version", "text", "stamp",
     ]
     rollups = [
       "schema_version", "made_at", "counts", "stamp",

@@ -67,8 +67,8 @@ def _lines(outside: Sequence[str], units: Iterable[Unit]) -> Iterator[str]:
 
 
 def _page(batch_id: str, number: int, text: str, until: datetime) -> Put:
-    fields: dict[str, Value] = {"schema_version": SCHEMA_VERSION, "batch_id": batch_id, "seq": number}
-    return Put("manifests", page_id(batch_id, number), {**fields, "text": text, "delete_at": until})
+    fields: dict[str, Value] = {"schema_version": SCHEMA_VERSION, "text": text, "delete_at": until}
+    return Put("manifests", page_id(batch_id, number), fields)
 
 
 def _plain(fields: Fields) -> dict[str, Any]:

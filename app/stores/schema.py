@@ -168,7 +168,7 @@ BATCHES = Collection(
         "updated_at": _AT,
     },
 )
-MANIFESTS = Collection("manifests", {"schema_version": _I, "batch_id": _K, "seq": _I, "text": _T, "delete_at": _AT})
+MANIFESTS = Collection("manifests", {"schema_version": _I, "text": _T, "delete_at": _AT})
 """Pages of what a large batch is going to be."""
 EXERCISES = Collection(
     "exercises",

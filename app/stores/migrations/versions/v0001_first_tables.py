@@ -55,7 +55,7 @@ TABLES: dict[str, dict[str, str]] = {
         "int": "schema_version total pages",
         "time": "created_at updated_at",
     },
-    "manifests": {"key": "batch_id", "text": "text", "int": "schema_version seq", "time": "delete_at"},
+    "manifests": {"text": "text", "int": "schema_version", "time": "delete_at"},
     "exercises": {
         "key": "family status",
         "text": "name document",
