@@ -297,6 +297,10 @@ class BlockingJobContext(BlockingOnceVerbs, BlockingLockVerbs):
 
     dependencies = property(lambda self: self.inner.dependencies)
 
+    def is_of(self, runtime: Runtime) -> bool:
+        """Whether it is this engine that runs the job."""
+        return self.inner.is_of(runtime)
+
     @property
     def manager(self) -> JobManager:
         """The manager of the engine that runs this job, with blocking verbs; see `JobContext.manager`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.jobs.context import BlockingJobContext, get_current_job_context
+from app.jobs.context import get_current_job_context
 from app.jobs.errors import BadInput
 from app.jobs.models import Job
 from app.jobs.records import JobRecords
@@ -25,12 +25,12 @@ class Place:
 
 def running_here(runtime: Runtime) -> Job | None:
     """The job of this engine whose handler runs here; None outside of handlers."""
-    found = get_current_job_context()
-    context = found.inner if isinstance(found, BlockingJobContext) else found
+    context = get_current_job_context()
     # A standalone executor's jobs, and those of another engine, are not in this engine's store.
     if context is None or not context.is_of(runtime):
         return None
-    return context.job
+    job: Job = context.job
+    return job
 
 
 async def places_of(runtime: Runtime, parents: Sequence[str | None]) -> list[Place]:
