@@ -198,13 +198,14 @@ class AsyncJobManager(
             await runtime.hooks.after_create(created)
             return created
         there = await runtime.queue.found_by_key(jobs)
-        unit: list[Write] = []
+        unit: dict[tuple[str, str], Write] = {}
         for request, job, ids in zip(requests, jobs, wanted, strict=True):
             if job.id not in there:
                 there[job.id], writes = await runtime.uniques.unit(request, job, ids)
-                unit += writes
+                # Two that wait for the same job guard it by the same write.
+                unit |= {(write.collection, write.id): write for write in writes}
         if unit:
-            await runtime.store.enlist(transaction, unit)
+            await runtime.store.enlist(transaction, list(unit.values()))
         return [there[job.id] for job in jobs]
 
     def _hint_without_worker(self) -> None:

@@ -21,10 +21,15 @@ class CollectionIndexes:
     def __init__(self, collection: str, records: Mapping[str, Record]) -> None:
         self._records = records
         shapes = [shape for shape in SHAPES if shape.collection == collection]
-        self._by_shape = {shape.name: ShapeIndex(shape) for shape in shapes}
+        # Shapes that sort and group alike are one index under several names.
+        kinds: dict[object, ShapeIndex] = {}
+        for shape in shapes:
+            kinds.setdefault((shape.equal, shape.within, shape.order), ShapeIndex(shape))
+        self._indexes = tuple(kinds.values())
+        self._by_shape = {shape.name: kinds[shape.equal, shape.within, shape.order] for shape in shapes}
         filters = {name for shape in shapes for name in (*shape.optional, shape.contains) if name is not None}
         self._holders: dict[str, dict[Value, set[str]]] = {name: {} for name in sorted(filters)}
-        watched = {name for index in self._by_shape.values() for name in index.watched}
+        watched = {name for index in self._indexes for name in index.watched}
         self._watched = tuple(sorted(watched | filters))
 
     def move(self, before: Record | None, after: Record | None) -> None:
@@ -37,7 +42,7 @@ class CollectionIndexes:
         changed = {name for name in self._watched if old.get(name) != new.get(name)}
         if not changed:
             return
-        for index in self._by_shape.values():
+        for index in self._indexes:
             if not changed.isdisjoint(index.watched):
                 index.move(record.id, old, new)
         for name, holders in self._holders.items():

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import create_engine
 
 from app.jobs import (
     BadInput,
@@ -21,6 +23,7 @@ from app.jobs import (
 )
 from app.jobs.dependencies import GATE_SIZE, MAX_DEPENDENCIES
 from app.jobs.events import Complete, Stop
+from app.stores import DatabaseJobStore
 from app.stores.base import NotJoinable
 from tests.support.dying_store import DyingStore
 from tests.support.engine import Engine
@@ -187,6 +190,28 @@ async def test_a_transaction_is_no_way_round_the_check(engine: Engine) -> None:
         await make(engine, "child", "no", transaction=object())
     with pytest.raises(NotJoinable):
         await make(engine, "child", parent, transaction=object())
+
+
+async def test_dependencies_in_a_transaction_of_the_callers_own(tmp_path: Path) -> None:
+    """Given jobs that wait for one job, created in one transaction, then they are there when that commits."""
+    file = tmp_path / "jobs.db"
+    engine = Engine(store=DatabaseJobStore(url=f"sqlite:///{file}"))
+    await engine.store.open()
+    register(engine)
+    parent = await make(engine, "parent", start=False)
+    requests = [JobRequest(type="it", name=name, dependencies=(parent.id,)) for name in ("one", "two")]
+    database = create_engine(f"sqlite:///{file}")
+    for commits in (False, True):
+        with database.connect() as connection:
+            children = await engine.manager.create_jobs(requests, auto_start=True, transaction=connection)
+            assert [child.unmet for child in children] == [(parent.id,)] * 2
+            (connection.commit if commits else connection.rollback)()
+        assert (await engine.get(parent.id)).has_dependents is commits
+    database.dispose()
+    await engine.manager.start_job(parent.id)
+    await engine.drain()
+    assert (ran[0], sorted(ran[1:])) == ("parent", ["one", "two"])
+    await engine.store.close()
 
 
 # --- when a dependency fails -------------------------------------------------------------------------
