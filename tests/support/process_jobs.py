@@ -93,6 +93,10 @@ def register(registry: Registry, effects: Effects) -> None:
             "checkpoint": flushed(lambda: ctx.save_checkpoint("stale")),
             "result": lambda: ctx.save_result("stale"),
             "commit": lambda: ctx.commit([]),
+            "step": lambda: ctx.step("stale", str),
+            "once": lambda: ctx.once(f"stale {ctx.job_id}", str),
+            "sleep": lambda: ctx.sleep(60),
+            "wait": lambda: ctx.wait_for_event("stale", 60),
         }
         for name, verb in verbs.items():
             try:
