@@ -54,7 +54,7 @@ def worker(
                 served=Served(
                     frozenset(pool) if pool else Served().pools, frozenset(flag) if flag is not None else None
                 ),
-                upkeep=Upkeep(runtime).run,
+                upkeep=Upkeep(runtime, ticks_on=not drain).run,
             )
             loop = asyncio.get_running_loop()
             for name in (signal.SIGTERM, signal.SIGINT):

@@ -43,6 +43,9 @@ class SubmitOptions(TypedDict, total=False):
     settings: dict[str, Json]
     metadata: dict[str, Json]
     idempotency_key: str
+    unique: str | float | timedelta
+    unique_key: str
+    on_failure: str
     delay: float | timedelta
     start_before: datetime
     max_retries: int

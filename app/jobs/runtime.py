@@ -104,7 +104,7 @@ class Runtime:
         ]
         """What is done, in this order, after a job has changed in a way that may let others go on."""
         self.schedules = ScheduleRecords(store, self.codec, self.options.data)
-        self.schedule_editor = ScheduleEditor(self.commits, self.records, self.schedules, self.clock)
+        self.schedule_editor = ScheduleEditor(store, self.commits, self.records, self.schedules, self.clock)
         self.code_schedules = CodeSchedules(
             self.schedule_editor, self.commits, self.schedules, self.registry, self.clock, self.chance
         )

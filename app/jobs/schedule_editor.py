@@ -6,21 +6,27 @@ from collections.abc import Callable
 from datetime import datetime
 
 from app.jobs.clock import Clock
+from app.jobs.errors import ScheduleNotFound
 from app.jobs.group import GroupCommit
-from app.jobs.models import Job
+from app.jobs.models import Job, JobStatus
 from app.jobs.records import JobRecords
 from app.jobs.schedule_records import ScheduleRecords
 from app.jobs.schedules import AFTER, SCHEDULE, Schedule, slot_job_id, slots_ahead
-from app.stores.base import Delete, OutcomeUnknown, PreconditionFailed, Write
+from app.stores.base import Delete, OutcomeUnknown, PreconditionFailed, Query, Store, Write
 
 MAX_TRIES = 20
 """How often a change is decided anew before its conflict is reported."""
+MOST_WAITING = 20
+"""A job for which more wait than those of its own schedule is not withdrawn."""
 
 
 class ScheduleEditor:
     """Changes schedules, each in one guarded write, with the jobs that were created ahead for slots it gives up."""
 
-    def __init__(self, commits: GroupCommit, records: JobRecords, schedules: ScheduleRecords, clock: Clock) -> None:
+    def __init__(
+        self, store: Store, commits: GroupCommit, records: JobRecords, schedules: ScheduleRecords, clock: Clock
+    ) -> None:
+        self._store = store
         self._commits = commits
         self._records = records
         self._schedules = schedules
@@ -50,15 +56,22 @@ class ScheduleEditor:
 
     async def _tried(self, name: str, decide: Callable[[Schedule], Schedule | None]) -> Schedule:
         tries = 0
+        unheard: Schedule | None = None
         while True:
-            before = await self._schedules.get(name)
+            before = await self._schedules.find(name)
+            if before is None and unheard is not None:
+                return unheard  # removed by a try whose answer was lost
+            if before is None:
+                raise ScheduleNotFound(name)
             after = decide(before)
             if after is before:
                 return before
             try:
                 return await self._write(before, after)
-            except (PreconditionFailed, OutcomeUnknown):
+            except (PreconditionFailed, OutcomeUnknown) as problem:
                 tries += 1
+                if after is None and isinstance(problem, OutcomeUnknown):
+                    unheard = before
                 if tries >= MAX_TRIES:
                     raise
 
@@ -82,8 +95,18 @@ class ScheduleEditor:
         """The jobs of slots to come that can be withdrawn, in the order of time."""
         ids = [slot_job_id(schedule.name, slot) for slot in slots_ahead(schedule, now)]
         found = await self._records.get(ids, strict=False) if ids else []
-        return [
-            job
-            for job in found
-            if job is not None and job.wake_at is not None and not job.attempt and not job.has_dependents
-        ]
+        gone: dict[str, Job] = {}
+        for job in reversed([job for job in found if job is not None and _has_not_begun(job)]):
+            if not job.has_dependents or await self._waiting_for(job) <= gone.keys():
+                gone[job.id] = job
+        return list(gone.values())[::-1]
+
+    async def _waiting_for(self, job: Job) -> set[str]:
+        """The jobs that wait for a job."""
+        query = Query("jobs.dependents", {"depends_on": (job.id,)}, limit=MOST_WAITING)
+        return {record.id for record in (await self._store.query(query)).records}
+
+
+def _has_not_begun(job: Job) -> bool:
+    later = job.wake_at if job.status is JobStatus.QUEUED else job.start_at
+    return job.status in (JobStatus.QUEUED, JobStatus.PENDING) and later is not None and not job.attempt

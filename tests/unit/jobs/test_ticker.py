@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from importlib import import_module
 from typing import Any
 
 import pytest
 
 from app.jobs import BadInput, Job, JobContext, JobStatus, Outcome, ScheduleNotFound
+from app.jobs.deployment import is_gone
 from app.jobs.schedules import AHEAD, slot_job_id
 from app.jobs.upkeep import Upkeep
 from app.stores import MemoryJobStore
@@ -487,3 +489,57 @@ async def test_a_failing_store_fails_the_tick_of_that_schedule_only(caplog: pyte
     report = await two.one.runtime.ticker.tick()
     assert (report.created, report.failed) == (0, 1)
     assert "refused on purpose" in caplog.text
+
+
+async def test_a_chain_that_was_created_ahead_is_withdrawn_whole(engine: Engine) -> None:
+    declare(engine, interval_seconds=30, catch_up="all")
+    await engine.manager.tick()
+    assert [job.status for job in await jobs_of(engine)] == [JobStatus.QUEUED, JobStatus.PENDING]
+    await engine.manager.pause_schedule("report")
+    assert await jobs_of(engine) == []
+
+
+@pytest.mark.parametrize("applied", [True, False])
+async def test_a_removal_whose_answer_is_lost_removes(applied: bool) -> None:
+    two = Two()
+    await two.one.manager.create_schedule("mine", "report", interval_seconds=60)
+    two.plan.lose(Operation.COMMIT_EACH, applied=applied)
+    await two.one.manager.delete_schedule("mine")
+    assert "mine" not in [each.name for each in await two.other.manager.list_schedules()]
+
+
+async def test_a_drain_ticks_once_and_ends(engine: Engine) -> None:
+    declare(engine, interval_seconds=2, overlap=True)
+    await engine.manager.open()
+    upkeep = Upkeep(engine.runtime, ticks_on=False)
+    await upkeep.run()
+    created = len(await jobs_of(engine))
+    engine.clock.jump(60)
+    await upkeep.run()
+    assert len(await jobs_of(engine)) == created == 37
+
+
+@pytest.mark.parametrize(
+    ("home", "gone"),
+    [
+        ("tests.unit.jobs.no_such_module", True),
+        ("app.jobs.ticker", True),
+        ("no_such_package.tasks", False),
+        ("alone", False),
+        ("app.jobs.slots.inner", False),
+        ("__main__ another_script.py", False),
+        ("__main__ ", False),
+    ],
+    ids=[
+        "the module was taken out of its package",
+        "the module is imported and has it not",
+        "the package was never imported",
+        "a module that was never imported",
+        "its package is no package",
+        "another script",
+        "no script at all",
+    ],
+)
+def test_what_is_gone_from_the_code(home: str, gone: bool) -> None:
+    import_module("tests.unit.jobs")
+    assert is_gone(home) is gone
