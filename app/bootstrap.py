@@ -302,7 +302,34 @@ def make_worker_app(routes: Set[str], given: Settings = settings) -> Flask:
         await manager.open()
         return Instance(manager, slots=given.concurrency, work_seconds=given.request_seconds - margin)
 
-    return worker_app(Service(make), guard, routes=frozenset(routes))
+    return worker_app(Service(make), guard, routes=frozenset(routes), proxies=given.proxies)
+
+
+def make_web_app(given: Settings = settings) -> Flask:
+    """The WSGI application of the web service; its engine, which runs no jobs, opens with the first request.
+
+    Args:
+        given: the settings.
+
+    Raises:
+        BadInput: a setting is wrong, or others could reach the server and nobody would be asked who they are.
+    """
+    from app.web.api.application import web_app
+    from app.web.api.desk import Desk
+    from app.web.api.streams import Streams
+    from app.web.scopes import Access, api_guard_of
+    from app.web.service import Service
+
+    log_as(given)
+    access = Access(tuple(given.api_tokens), given.iap_audience, given.people)
+    discover_tasks(given.task_packages)
+
+    async def make() -> Desk:
+        manager = AsyncJobManager(runtime=make_runtime(given, waker=make_waker(given)), worker=False)
+        await manager.open()
+        return Desk(manager, Streams(given.streams))
+
+    return web_app(Service(make), lambda scopes: api_guard_of(given.host, access, scopes), proxies=given.proxies)
 
 
 def calm_collector() -> None:

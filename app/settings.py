@@ -16,6 +16,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, fiel
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.jobs.options import MAX_SHARDS
+from app.web.tokens import Scope, TokenEntry
 
 _CHECKED = ConfigDict(validate_assignment=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -122,10 +123,11 @@ class Settings(BaseSettings):
     """Whether catalogue jobs in mode `apply` may write; without it they fail with `APPLY_DISABLED`."""
     job: JobSettings = Field(default_factory=JobSettings)
     storage: StorageSettings = Field(default_factory=StorageSettings)
-    service: Literal["job_worker", "watchdog_worker", "catalog_worker"] = "job_worker"
+    service: Literal["job_worker", "watchdog_worker", "catalog_worker", "web"] = "job_worker"
     """Which service `python -m workers` is: one image serves them all."""
     host: str = Field(default="127.0.0.1", min_length=1)
-    """Where a server listens. Anywhere but on loopback it needs `TORPOR_OIDC_AUDIENCE`."""
+    """Where a server listens. Anywhere but on loopback it needs `TORPOR_OIDC_AUDIENCE`; the service `web` needs
+    `TORPOR_API_TOKENS`, or `TORPOR_IAP_AUDIENCE` and `TORPOR_PEOPLE`."""
     port: int = Field(default=8080, ge=0, le=65535, validation_alias=AliasChoices("TORPOR_PORT", "PORT"))
     """The server's port; 0 takes a free one. `PORT` is what Cloud Run sets."""
     log_format: Literal["auto", "text", "json"] = "auto"
@@ -137,6 +139,17 @@ class Settings(BaseSettings):
     """What callers' tokens must be made out to: the service's URL."""
     oidc_callers: dict[str, frozenset[str]] = Field(default_factory=dict)
     """JSON: the routes that each service account may call, by its e-mail address."""
+    proxies: int = Field(default=0, ge=0, le=10)
+    """How many proxies are in front of a server, each of which says for whom it calls: 1 on Cloud Run. Refused calls
+    are counted by the address that comes out."""
+    api_tokens: list[TokenEntry] = Field(default_factory=list)
+    """JSON: the entries of the tokens with which programs may call the API, as `torpor tokens create` prints them."""
+    iap_audience: str | None = Field(default=None, min_length=1)
+    """What Identity-Aware Proxy's assertions about people must be made out to: its audience of the service `web`."""
+    people: dict[str, frozenset[Scope]] = Field(default_factory=dict)
+    """JSON: the scopes of people in the API by e-mail address: `read`, `enqueue`, `admin`."""
+    streams: int = Field(default=100, ge=1, le=10_000)
+    """How many readers the service `web` lets follow jobs at once; each takes a thread."""
     wake_topic: str | None = Field(default=None, pattern=r"^projects/[^/]+/topics/[^/]+$")
     """The Pub/Sub topic for wake-ups, as `projects/PROJECT/topics/TOPIC`; without one nobody is woken, and the sweep
     finds the jobs."""

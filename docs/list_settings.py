@@ -63,6 +63,8 @@ def _takes(field: FieldInfo) -> str:
         return ", ".join(f"`{choice}`" for choice in kinds)
     if get_origin(annotation) is dict:
         return "JSON"
+    if get_origin(annotation) in (list, dict):
+        return "JSON"
     kind = get_origin(annotation) if get_origin(annotation) is tuple else (kinds or [annotation])[0]
     words = [_PLAIN[kind]]
     for bound in field.metadata:

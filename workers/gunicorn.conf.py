@@ -12,8 +12,11 @@ SPARE_THREADS = 8
 _settings = server_settings()
 bind = f"{_settings.host}:{_settings.port}"
 workers = 1
-worker_class = "gthread"
-threads = _settings.concurrency + SPARE_THREADS
+worker_class = "workers.steady.SteadyWorker"
+# The service `web` runs no jobs: there a slot is a request, and whoever follows a job has a thread of its own.
+threads = _settings.concurrency + SPARE_THREADS + (_settings.streams if _settings.service == "web" else 0)
+# Connections cost little while no request has come over them; beyond these the platform keeps them waiting.
+worker_connections = threads + 2000
 timeout = 0
 graceful_timeout = 10
 keepalive = 5

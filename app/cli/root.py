@@ -23,6 +23,7 @@ from app.cli import (
     reviews,
     runs,
     schedules,
+    tokens,
     types,
     worker,
 )
@@ -42,6 +43,7 @@ app.add_typer(batches.app, name="batches")
 app.add_typer(queues.app, name="queues")
 app.add_typer(types.app, name="types")
 app.add_typer(schedules.app, name="schedules")
+app.add_typer(tokens.app, name="tokens")
 app.add_typer(reviews.app, name="review")
 app.add_typer(events.app, name="events")
 app.add_typer(catalog.app, name="catalog")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 from typing import Protocol
 
-from flask import Flask, Request, request
+from flask import Flask, Request, g, request
 
 from app.cloud.oidc import Caller, TokenVerifier, Unauthenticated
 from app.jobs import BadInput, TorporError
@@ -31,8 +31,8 @@ class Forbidden(TorporError):
 
     code = "FORBIDDEN"
 
-    def __init__(self, email: str, route: str) -> None:
-        super().__init__(f"{email} may not call {route}; name the route for it in TORPOR_OIDC_CALLERS")
+    def __init__(self, email: str, route: str, remedy: str = "name the route for it in TORPOR_OIDC_CALLERS") -> None:
+        super().__init__(f"{email} may not call {route}; {remedy}")
 
 
 class TooManyFailures(TorporError):
@@ -128,7 +128,7 @@ def protect(app: Flask, guard: Guard, limit: FailureLimit | None = None) -> None
         address = request.remote_addr or "unknown"
         failures.check(address)
         try:
-            guard.check(request)
+            g.caller = guard.check(request)
         except (Unauthenticated, Forbidden) as refused:
             failures.failed(address)
             logger.warning("%s from %s was refused: %s", request.path, address, refused)
@@ -160,11 +160,22 @@ def guard_of(host: str, audience: str | None, callers: Mapping[str, frozenset[st
         if not callers:
             raise BadInput("oidc_callers", "nobody may call anything", "name service accounts and their routes")
         return CallerGuard(TokenVerifier(audience), callers)
+    return open_guard(host, "oidc_audience", "set TORPOR_OIDC_AUDIENCE and TORPOR_OIDC_CALLERS")
+
+
+def open_guard(host: str, setting: str, remedy: str) -> OpenGuard:
+    """The guard of a server where nobody is asked, which only loopback may have.
+
+    Args:
+        host: where it listens.
+        setting: what is not set.
+        remedy: what would have to be.
+
+    Raises:
+        BadInput: others can reach it.
+    """
     if not is_loopback(host):
-        raise BadInput(
-            "oidc_audience",
-            f"is not set, and {host} can be reached from elsewhere",
-            "set TORPOR_OIDC_AUDIENCE and TORPOR_OIDC_CALLERS, or listen on 127.0.0.1",
-        )
+        problem = f"is not set, and {host} can be reached from elsewhere"
+        raise BadInput(setting, problem, f"{remedy}, or listen on 127.0.0.1")
     logger.warning("authentication is off: this server listens on %s and takes every call", host)
     return OpenGuard()

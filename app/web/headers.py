@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flask import Flask, Response
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -14,13 +15,16 @@ HEADERS = {
 """Sent unless the route says otherwise: these answers are data for programs."""
 
 
-def harden(app: Flask, *, body_bytes: int) -> None:
+def harden(app: Flask, *, body_bytes: int, proxies: int = 0) -> None:
     """Limit request bodies and add the headers.
 
     Args:
         app: the application.
         body_bytes: the largest body that is read; larger ones are refused with 413.
+        proxies: how many proxies in front say for whom they call. What a caller says itself counts for nothing.
     """
+    if proxies:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=proxies, x_proto=proxies)  # type: ignore[method-assign]
     app.config["MAX_CONTENT_LENGTH"] = body_bytes
 
     @app.after_request

@@ -9,7 +9,7 @@ from typing import Any
 from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 
-from app.jobs import StoreError, TorporError
+from app.jobs import BadInput, StoreError, TorporError
 
 logger = logging.getLogger(__name__)
 
@@ -19,15 +19,22 @@ STATUS_OF: dict[str, int] = {
     "PAYLOAD_INVALID": 422,
     "UNKNOWN_JOB_TYPE": 422,
     "TOO_LARGE": 413,
+    "DEPENDENCY_CYCLE": 422,
     "JOB_NOT_FOUND": 404,
+    "SCHEDULE_NOT_FOUND": 404,
+    "BATCH_NOT_FOUND": 404,
+    "REVISION_CHANGED": 412,
     "ILLEGAL_TRANSITION": 409,
     "IDEMPOTENCY_CONFLICT": 409,
     "NO_HANDLER": 409,
     "UNAUTHENTICATED": 401,
     "FORBIDDEN": 403,
+    "CROSS_SITE": 403,
     "TOO_MANY_FAILURES": 429,
     "MALFORMED_PUSH": 400,
     "KEYS_UNAVAILABLE": 503,
+    "STREAMS_FULL": 503,
+    "MANAGER_CLOSED": 503,
     "WAIT_TIMEOUT": 504,
 }
 """The HTTP status of each error code; one that is not here is the caller's doing, 400."""
@@ -46,12 +53,19 @@ def problem(status: int, code: str, detail: str, **more: Any) -> Response:
     return Response(json.dumps({**said, "detail": detail, **more}), status=status, content_type=MEDIA_TYPE)
 
 
+def _parts(error: TorporError) -> dict[str, str]:
+    """What programs may want to know of an error beside its text."""
+    if not isinstance(error, BadInput):
+        return {}
+    return {"field": error.field, "problem": error.problem, "remedy": error.remedy}
+
+
 def answer_problems(app: Flask) -> None:
     """Let an application answer every error as a problem document."""
 
     @app.errorhandler(TorporError)
     def refused(error: TorporError) -> Response:
-        answer = problem(STATUS_OF.get(error.code, 400), error.code, str(error))
+        answer = problem(STATUS_OF.get(error.code, 400), error.code, str(error), **_parts(error))
         if error.code == "UNAUTHENTICATED":
             answer.headers["WWW-Authenticate"] = "Bearer"
         return answer

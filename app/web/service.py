@@ -1,13 +1,12 @@
-"""The event loop of a serving process, and the instance that lives on it, as request threads see them."""
+"""The event loop of a serving process, and what lives on it, as request threads see them."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from app.jobs import LoopThread
-from app.web.instance import Instance
 
 R = TypeVar("R")
 
@@ -15,21 +14,34 @@ STOP_SECONDS = 10.0
 """How long closing waits for leases to be given back."""
 
 
-class Service:
+class Served(Protocol):
+    """What lives on the loop."""
+
+    def begin_stop(self) -> None:
+        """Take no more work, and begin to let go of what there is."""
+
+    async def close(self) -> None:
+        """The same, and wait for it; then close the store."""
+
+
+S = TypeVar("S", bound=Served)
+
+
+class Service(Generic[S]):
     """Makes the instance at the first request, in the process that serves it: nothing may fork once gRPC has begun.
 
     Args:
         make: puts the instance together, on the loop.
     """
 
-    def __init__(self, make: Callable[[], Awaitable[Instance]]) -> None:
+    def __init__(self, make: Callable[[], Awaitable[S]]) -> None:
         self._make = make
         self._lock = threading.Lock()
         self._loop: LoopThread | None = None
-        self._instance: Instance | None = None
+        self._instance: S | None = None
         self._stopping = False
 
-    def wait_for(self, work: Callable[[Instance], Awaitable[R]]) -> R:
+    def wait_for(self, work: Callable[[S], Awaitable[R]]) -> R:
         """Let the instance do something, and wait for its answer.
 
         Raises:
@@ -42,7 +54,7 @@ class Service:
 
         return loop.call(whole())
 
-    def _begun(self) -> tuple[LoopThread, Instance]:
+    def _begun(self) -> tuple[LoopThread, S]:
         with self._lock:
             if self._loop is None:
                 self._loop = LoopThread()
@@ -52,7 +64,7 @@ class Service:
                     self._instance.begin_stop()
             return self._loop, self._instance
 
-    async def _made(self) -> Instance:
+    async def _made(self) -> S:
         return await self._make()
 
     def begin_stop(self) -> None:

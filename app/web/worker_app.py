@@ -26,16 +26,17 @@ BODY_BYTES = 1024 * 1024
 """A pushed hint has a few hundred bytes."""
 
 
-def worker_app(service: Service, guard: Guard, *, routes: frozenset[str]) -> Flask:
+def worker_app(service: Service[Instance], guard: Guard, *, routes: frozenset[str], proxies: int = 0) -> Flask:
     """The application of a worker service.
 
     Args:
         service: what does the work.
         guard: who may call.
         routes: which of the routes it has: a service has only those that its callers need.
+        proxies: how many proxies in front say for whom they call.
     """
     app = Flask("torpor.worker")
-    harden(app, body_bytes=BODY_BYTES)
+    harden(app, body_bytes=BODY_BYTES, proxies=proxies)
     protect(app, guard)
     answer_problems(app)
 

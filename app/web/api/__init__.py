@@ -1,0 +1,1 @@
+"""The HTTP API: what the managers offer, under `/api/v1`."""

@@ -1,0 +1,62 @@
+"""`/batches`: whole graphs of jobs."""
+
+from __future__ import annotations
+
+from flask import Response
+
+from app.web.api.answers import answer
+from app.web.api.calls import BatchPath, IdempotencyHeader, LimitQuery, NewBatch, Reason
+from app.web.api.jobs import one_key
+from app.web.api.routes import PREFIX, Routes
+from app.web.api.views import BatchList, BatchView, JobList, NewBatchView, Number
+from app.web.tokens import Scope
+
+TAG = "batches"
+
+
+def add_batches(routes: Routes) -> None:
+    """Add the routes."""
+
+    def create_batch(header: IdempotencyHeader, body: NewBatch) -> Response:
+        """Create a whole graph of jobs, or nothing of it.
+
+        A number among a job's `dependencies` is a place in the list. With an idempotency key that is taken the batch
+        there is answered, with 200.
+        """
+        key = one_key(header.key, body.idempotency_key)
+        batch = routes.ask(
+            lambda manager: manager.create_job_batch(
+                body.jobs,
+                auto_start=body.auto_start,
+                name=body.name,
+                on_complete=body.on_complete,
+                idempotency_key=key,
+            )
+        )
+        status = 200 if batch.existing else 201
+        return answer(NewBatchView.of(batch), status, Location=f"{PREFIX}/batches/{batch.id}")
+
+    def list_batches(query: LimitQuery) -> Response:
+        """The newest batches, without how their jobs stand."""
+        found = routes.ask(lambda manager: manager.list_batches(query.limit))
+        return answer(BatchList(batches=[BatchView.of(each) for each in found]))
+
+    def get_batch(path: BatchPath) -> Response:
+        """A batch, and how many of its jobs are in each status."""
+        return answer(BatchView.of(routes.ask(lambda manager: manager.get_batch(path.batch_id))))
+
+    def get_batch_jobs(path: BatchPath) -> Response:
+        """The jobs of a batch; see also `GET /jobs` with `batch_id`, which pages."""
+        return answer(JobList.of(routes.ask(lambda manager: manager.get_batch_jobs(path.batch_id))))
+
+    def cancel_batch(path: BatchPath, body: Reason) -> Response:
+        """Cancel every job of a batch that has not ended."""
+        why = body.reason if body.reason is not None else "its batch was cancelled"
+        return answer(Number(jobs=routes.ask(lambda manager: manager.cancel_batch(path.batch_id, why))))
+
+    routes.add("post", "/batches", create_batch, Scope.ENQUEUE, {201: NewBatchView, 200: NewBatchView}, tag=TAG)
+    routes.add("get", "/batches", list_batches, Scope.READ, {200: BatchList}, tag=TAG)
+    routes.add("get", "/batches/<batch_id>", get_batch, Scope.READ, {200: BatchView}, tag=TAG)
+    routes.add("get", "/batches/<batch_id>/jobs", get_batch_jobs, Scope.READ, {200: JobList}, tag=TAG)
+    answers = {200: Number}
+    routes.add("post", "/batches/<batch_id>/cancel", cancel_batch, Scope.ADMIN, answers, tag=TAG, body_optional=True)

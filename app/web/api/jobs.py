@@ -1,0 +1,161 @@
+"""`/jobs`: creating, reading and steering jobs."""
+
+from __future__ import annotations
+
+from flask import Response
+
+from app.jobs import BadInput
+from app.web.api.answers import answer, is_known, job_answer, tag_of, wanted_revision
+from app.web.api.calls import (
+    Cancel,
+    DependencyPath,
+    IdempotencyHeader,
+    JobPath,
+    JobsQuery,
+    MatchHeader,
+    NewDependency,
+    NewJob,
+    NoneMatchHeader,
+    Reason,
+    Retry,
+)
+from app.web.api.routes import ETAG, PREFIX, Answers, Routes
+from app.web.api.views import JobList, JobPageView, JobView, ResultsView
+from app.web.tokens import Scope
+
+TAG = "jobs"
+
+
+def one_key(header: str | None, body: str | None) -> str | None:
+    """The idempotency key, which may be given in the header or in the body.
+
+    Raises:
+        BadInput: two different ones.
+    """
+    if header is not None and not header.strip():
+        raise BadInput("Idempotency-Key", "is empty", "give a text, or leave the header out")
+    if header is not None and body is not None and header != body:
+        raise BadInput("Idempotency-Key", "differs from idempotency_key in the body", "give one of the two")
+    return header if header is not None else body
+
+
+def add_jobs(routes: Routes) -> None:
+    """Add the routes."""
+    _add_creating(routes)
+    _add_reading(routes)
+    _add_steering(routes)
+    _add_dependencies(routes)
+
+
+def _add_creating(routes: Routes) -> None:
+    def create_job(header: IdempotencyHeader, body: NewJob) -> Response:
+        """Create a job.
+
+        It is started unless `auto_start` is false. With an idempotency key that is taken the job there is answered,
+        with 200.
+        """
+        request = body.model_copy(update={"idempotency_key": one_key(header.key, body.idempotency_key)})
+        (job,) = routes.ask(lambda manager: manager.create_jobs([request], auto_start=body.auto_start))
+        return job_answer(job, 200 if job.existing else 201, Location=f"{PREFIX}/jobs/{job.id}")
+
+    answers = {201: JobView, 200: JobView}
+    routes.add("post", "/jobs", create_job, Scope.ENQUEUE, answers, tag=TAG)
+
+
+def _add_reading(routes: Routes) -> None:
+    def list_jobs(query: JobsQuery) -> Response:
+        """List jobs, newest first unless sorted otherwise."""
+        wanted = query.model_dump(exclude={"limit", "cursor"}, exclude_none=True)
+        page = routes.ask(lambda manager: manager.list_page(limit=query.limit, cursor=query.cursor, **wanted))
+        return answer(JobPageView(jobs=[JobView.of(job) for job in page.jobs], cursor=page.cursor))
+
+    def get_job(path: JobPath, header: NoneMatchHeader) -> Response:
+        """A job as it is now."""
+        job = routes.ask(lambda manager: manager.get_job(path.job_id))
+        if is_known(header.none_match, job):
+            return Response(status=304, headers={"ETag": tag_of(job)})
+        return job_answer(job)
+
+    def get_job_results(path: JobPath) -> Response:
+        """What the job's handler returned and what it saved; empty before the end."""
+        results = routes.ask(lambda manager: manager.get_job_results(path.job_id))
+        if results is None:
+            return answer(ResultsView(ended=False))
+        return answer(ResultsView(ended=True, result=results.result, saved=results.saved))
+
+    routes.add("get", "/jobs", list_jobs, Scope.READ, {200: JobPageView}, tag=TAG)
+    answers: Answers = {200: JobView, 304: {"description": "It has not changed.", "headers": ETAG}}
+    routes.add("get", "/jobs/<job_id>", get_job, Scope.READ, answers, tag=TAG)
+    routes.add("get", "/jobs/<job_id>/results", get_job_results, Scope.READ, {200: ResultsView}, tag=TAG)
+
+
+def _add_steering(routes: Routes) -> None:
+    def start_job(path: JobPath, header: MatchHeader) -> Response:
+        """Let a held job run."""
+        revision = wanted_revision(header.match, path.job_id)
+        return job_answer(routes.ask(lambda manager: manager.start_job(path.job_id, revision=revision)))
+
+    def pause_job(path: JobPath, header: MatchHeader, body: Reason) -> Response:
+        """Hold a job: at once if it does not run, else at its next checkpoint."""
+        revision = wanted_revision(header.match, path.job_id)
+        why = body.reason if body.reason is not None else "paused on request"
+        return job_answer(routes.ask(lambda manager: manager.pause_job(path.job_id, why, revision=revision)))
+
+    def resume_job(path: JobPath, header: MatchHeader) -> Response:
+        """Let a paused job go on from its checkpoint."""
+        revision = wanted_revision(header.match, path.job_id)
+        return job_answer(routes.ask(lambda manager: manager.resume_job(path.job_id, revision=revision)))
+
+    def cancel_job(path: JobPath, header: MatchHeader, body: Cancel) -> Response:
+        """End a job: at once if it does not run, else its holder is told at its next write."""
+        revision = wanted_revision(header.match, path.job_id)
+        why = body.reason if body.reason is not None else "cancelled on request"
+        return job_answer(
+            routes.ask(
+                lambda manager: manager.cancel_job(path.job_id, why, dependents=body.dependents, revision=revision)
+            )
+        )
+
+    def retry_job(path: JobPath, header: MatchHeader, body: Retry) -> Response:
+        """Run a job again that ended FAILED or CANCELLED or waits for review, with its counters back at zero."""
+        revision = wanted_revision(header.match, path.job_id)
+        changes = body.model_dump()
+        return job_answer(routes.ask(lambda manager: manager.retry_job(path.job_id, revision=revision, **changes)))
+
+    def delete_job(path: JobPath, header: MatchHeader) -> Response:
+        """Remove a job with its log, results and chunks; its run summaries stay."""
+        revision = wanted_revision(header.match, path.job_id)
+        routes.ask(lambda manager: manager.delete_job(path.job_id, revision=revision))
+        return Response(status=204)
+
+    answers = {200: JobView}
+    routes.add("post", "/jobs/<job_id>/start", start_job, Scope.ENQUEUE, answers, tag=TAG)
+    routes.add("post", "/jobs/<job_id>/pause", pause_job, Scope.ADMIN, answers, tag=TAG, body_optional=True)
+    routes.add("post", "/jobs/<job_id>/resume", resume_job, Scope.ADMIN, answers, tag=TAG)
+    routes.add("post", "/jobs/<job_id>/cancel", cancel_job, Scope.ADMIN, answers, tag=TAG, body_optional=True)
+    routes.add("post", "/jobs/<job_id>/retry", retry_job, Scope.ADMIN, answers, tag=TAG, body_optional=True)
+    routes.add("delete", "/jobs/<job_id>", delete_job, Scope.ADMIN, {204: None}, tag=TAG)
+
+
+def _add_dependencies(routes: Routes) -> None:
+    def get_dependencies(path: JobPath) -> Response:
+        """The jobs that a job depends on, whether they are COMPLETED or not."""
+        return answer(JobList.of(routes.ask(lambda manager: manager.get_dependencies(path.job_id))))
+
+    def get_dependents(path: JobPath) -> Response:
+        """The jobs that depend on a job, oldest first."""
+        return answer(JobList.of(routes.ask(lambda manager: manager.get_dependent_jobs(path.job_id))))
+
+    def add_dependency(path: JobPath, body: NewDependency) -> Response:
+        """Let a job that has not begun wait for another one."""
+        return job_answer(routes.ask(lambda manager: manager.add_job_dependency(path.job_id, body.depends_on)))
+
+    def remove_dependency(path: DependencyPath) -> Response:
+        """Let a job not wait for another one any more."""
+        return job_answer(routes.ask(lambda manager: manager.remove_job_dependency(path.job_id, path.depends_on)))
+
+    place = "/jobs/<job_id>/dependencies"
+    routes.add("get", place, get_dependencies, Scope.READ, {200: JobList}, tag=TAG)
+    routes.add("post", place, add_dependency, Scope.ADMIN, {200: JobView}, tag=TAG)
+    routes.add("delete", f"{place}/<depends_on>", remove_dependency, Scope.ADMIN, {200: JobView}, tag=TAG)
+    routes.add("get", "/jobs/<job_id>/dependents", get_dependents, Scope.READ, {200: JobList}, tag=TAG)

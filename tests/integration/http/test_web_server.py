@@ -1,0 +1,162 @@
+"""The web service on real gunicorn: what idle, slow, large and many clients do to it, which is nothing."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+import requests
+
+from app.jobs import JobManager
+from app.stores import DatabaseJobStore
+from app.web.tokens import Scope, new_token
+from tests.support.server_process import ServerProcess
+from tests.support.worker_processes import PATIENCE_SECONDS
+
+READERS = 200
+STREAM = {"Accept": "text/event-stream"}
+
+
+@pytest.fixture
+def store_url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/jobs.db"
+
+
+@pytest.fixture
+def server(tmp_path: Path, store_url: str) -> Iterator[ServerProcess]:
+    settings = {"TORPOR_SERVICE": "web", "TORPOR_STREAMS": "3", "TORPOR_CONCURRENCY": "2"}
+    with ServerProcess(tmp_path, TORPOR_STORE_URL=store_url, **settings) as server:
+        yield server
+
+
+def connected(server: ServerProcess) -> socket.socket:
+    host, port = server.url.removeprefix("http://").split(":")
+    return socket.create_connection((host, int(port)), timeout=PATIENCE_SECONDS)
+
+
+def ended(server: ServerProcess) -> int:
+    server.terminate()
+    return server.ended()
+
+
+def test_a_job_is_created_here_run_elsewhere_and_followed_from_here(server: ServerProcess, store_url: str) -> None:
+    job = server.post("/api/v1/jobs", {"type": "served_quick", "payload": {"n": 3}}).json()
+    told: list[str] = []
+
+    def follow() -> None:
+        route = f"{server.url}/api/v1/jobs/{job['id']}/logs"
+        with requests.get(route, headers=STREAM, stream=True, timeout=PATIENCE_SECONDS) as answer:
+            told.extend(answer.iter_lines(decode_unicode=True))
+
+    reader = threading.Thread(target=follow)
+    reader.start()
+    from tests.support import served_jobs  # noqa: F401 - registers the types
+
+    with JobManager(DatabaseJobStore(url=store_url), worker=True) as manager:
+        assert manager.wait(job["id"], timeout=PATIENCE_SECONDS).result is not None
+    reader.join(PATIENCE_SECONDS)
+
+    assert 'data: {"status":"completed"}' in told
+    assert server.get(f"/api/v1/jobs/{job['id']}/results").json()["result"] == 3
+    assert ended(server) == 0
+
+
+def test_clients_that_send_slowly_or_not_at_all_keep_nobody_out(server: ServerProcess) -> None:
+    with ExitStack() as open_ones:
+        for number in range(2 * READERS):
+            client = open_ones.enter_context(connected(server))
+            if number % 2:
+                client.sendall(b"POST /api/v1/jobs HTTP/1.1\r\nHost: here\r\nX-Slow: ")
+        began = time.monotonic()
+        assert [server.get("/readyz").status_code for _ in range(5)] == [200] * 5
+        # One of those clients would hold a thread for fifteen seconds if it held one.
+        assert time.monotonic() - began < 10
+
+        slow = open_ones.enter_context(connected(server))
+        for piece in (b"GET /heal", b"thz HTTP/1.1\r\nHo", b"st: here\r\n", b"\r\n"):
+            slow.sendall(piece)
+            time.sleep(0.01)
+        assert slow.recv(100).startswith(b"HTTP/1.1 200 ")
+
+
+def test_requests_that_come_together_are_all_answered(server: ServerProcess) -> None:
+    with connected(server) as client:
+        client.sendall(b"GET /healthz HTTP/1.1\r\nHost: here\r\n\r\n" * 3)
+        said = b""
+        while said.count(b'"alive"') < 3:
+            piece = client.recv(4096)
+            assert piece, said
+            said += piece
+
+
+def large(length: int) -> Iterator[bytes]:
+    yield b'{"type": "served_quick", "name": "'
+    for _ in range(length):
+        yield b"x" * 1_000_000
+    yield b'"}'
+
+
+def test_a_body_of_fifty_megabytes_is_refused(server: ServerProcess) -> None:
+    for body in (b"x" * 50_000_000, large(50)):
+        try:
+            answer = requests.post(
+                f"{server.url}/api/v1/jobs",
+                data=body,
+                headers={"Content-Type": "application/json"},
+                timeout=PATIENCE_SECONDS,
+            )
+        except requests.ConnectionError:
+            continue  # it was hung up on while it was still sending
+        assert answer.status_code == 413
+    assert server.get("/api/v1/jobs").json()["jobs"] == []
+
+
+def test_readers_have_their_places_and_no_more(tmp_path: Path, store_url: str) -> None:
+    settings = {"TORPOR_SERVICE": "web", "TORPOR_STREAMS": str(READERS), "TORPOR_CONCURRENCY": "2"}
+    with ServerProcess(tmp_path, TORPOR_STORE_URL=store_url, **settings) as server, ExitStack() as open_ones:
+        held = server.post("/api/v1/jobs", {"type": "served_quick", "auto_start": False}).json()
+        route = f"{server.url}/api/v1/jobs/{held['id']}/progress"
+        readers = [
+            open_ones.enter_context(requests.get(route, headers=STREAM, stream=True, timeout=PATIENCE_SECONDS))
+            for _ in range(READERS)
+        ]
+        assert {reader.status_code for reader in readers} == {200}
+
+        one_more = requests.get(route, headers=STREAM, timeout=PATIENCE_SECONDS)
+        assert (one_more.status_code, one_more.json()["code"]) == (503, "STREAMS_FULL")
+        assert int(one_more.headers["Retry-After"]) > 0
+        assert server.get("/readyz").status_code == 200
+        assert server.post("/api/v1/jobs", {"type": "served_quick"}).status_code == 201
+
+        assert ended(server) == 0, server.said
+        for reader in readers:
+            assert b"event: end" not in reader.content  # the job goes on: its readers come back
+
+
+def test_without_a_token_nothing_is_done(tmp_path: Path, store_url: str) -> None:
+    token, entry = new_token("ci", frozenset({Scope.ENQUEUE}))
+    entries = json.dumps([{"name": entry.name, "sha256": entry.sha256, "scopes": list(entry.scopes)}])
+    settings = {"TORPOR_SERVICE": "web", "TORPOR_API_TOKENS": entries, "TORPOR_HOST": "127.0.0.1"}
+    with ServerProcess(tmp_path, TORPOR_STORE_URL=store_url, **settings) as server:
+        assert server.post("/api/v1/jobs", {"type": "served_quick"}).status_code == 401
+        allowed = server.post("/api/v1/jobs", {"type": "served_quick"}, Authorization=f"Bearer {token}")
+        assert allowed.status_code == 201
+        assert (
+            server.post(f"/api/v1/jobs/{allowed.json()['id']}/cancel", Authorization=f"Bearer {token}").status_code
+            == 403
+        )
+        assert server.get("/healthz").status_code == 200
+        assert token not in server.said
+
+
+def test_a_server_that_others_reach_is_refused_without_authentication(tmp_path: Path, store_url: str) -> None:
+    settings = {"TORPOR_SERVICE": "web", "TORPOR_HOST": "0.0.0.0"}  # noqa: S104 - what has to be refused
+    with ServerProcess(tmp_path, TORPOR_STORE_URL=store_url, **settings) as server:
+        assert server.ended() != 0
+        assert "TORPOR_API_TOKENS" in server.said
