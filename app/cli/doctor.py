@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from app.cli.output import counted, print_json
 from app.cli.secrets import shown_url, without_secrets
 from app.cli.session import FAILED, FALLBACK_URL, command_name, prints_to_stderr, run
 from app.cli.tables import Column, table
-from app.jobs import AsyncJobManager, Job, JobRegistry, JobStatus, Runtime, TorporError
+from app.jobs import AsyncJobManager, Job, JobRegistry, JobStatus, Paused, Runtime, TorporError
 from app.jobs.routes import Served
 from app.jobs.shards import WIDE_SECONDS
 from app.stores.base import StoreError
@@ -166,6 +167,10 @@ def _examine_shards(examination: Examination, runtime: Runtime, queued: list[Job
     )
 
 
+def _held(paused: Paused) -> tuple[tuple[str, Collection[str]], ...]:
+    return ("queue", paused.queues), ("type", paused.types)
+
+
 async def _examine_store(examination: Examination, runtime: Runtime) -> None:
     mend = "start it, or mend TORPOR_STORE_URL"
     manager = AsyncJobManager(runtime=runtime, worker=False)
@@ -181,6 +186,9 @@ async def _examine_store(examination: Examination, runtime: Runtime) -> None:
         late = waiting is not None and waiting > LONG_WAIT_SECONDS
         says = "nothing waits" if waiting is None else f"the oldest queued job has waited {waiting:.0f} s"
         examination.add("queue", not late, says, f"run `{command_name()} worker`")
+        paused = await manager.get_paused()
+        names = [f"{each}s: {', '.join(sorted(held))}" for each, held in _held(paused) if held]
+        examination.add("pauses", True, f"paused on request: {'; '.join(names)}" if names else "nothing is paused")
         page = await manager.list_page(status=JobStatus.QUEUED, sort_order="asc", limit=LOOKED_AT)
         _examine_queued(examination, runtime, page.jobs)
         _examine_shards(examination, runtime, page.jobs)

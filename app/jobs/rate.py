@@ -11,7 +11,7 @@ from app.jobs.errors import BadInput
 
 SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 MOST_PER_SECOND = 10_000.0
-PER_SHARD = 20.0
+PER_SHARD = 100.0
 """Begins a second that one record is counted on to keep up with; above this the rate is split."""
 _TEXT = re.compile(r"\s*(\d{1,9})\s*/\s*(\d{0,6})\s*([smhd])\s*")
 

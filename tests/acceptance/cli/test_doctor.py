@@ -30,7 +30,7 @@ def test_all_is_well(torpor: Torpor) -> None:
 
     assert (answer.code, wrong(answer), answer.json["ok"]) == (0, [], True)
     found = findings(answer)
-    assert set(found) == {"settings", "task modules", "store", "queue", "routes", "types", "shards", "leases"}
+    assert set(found) == {"settings", "task modules", "store", "queue", "pauses", "routes", "types", "shards", "leases"}
     assert found["settings"]["says"] == "jobs are kept in sqlite:///torpor.db, because no setting names one"
     assert found["store"]["says"] == "answers; jobs: 1 queued"
     people = torpor("doctor", COLUMNS="80")
