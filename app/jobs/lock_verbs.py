@@ -61,9 +61,9 @@ class Lock:
             if self._held is not None:
                 return self
             left = end - clock.monotonic()
-            if left <= 0 or self._context.is_ending:
+            if left <= 0 or self._context._is_ending:
                 if self._park:
-                    raise self._context.leave_for_lock(self.name)
+                    raise self._context._leave_for_lock(self.name)
                 raise LockTaken(self.name)
             await clock.sleep(min(pause, left))
             pause = min(LONGEST_PAUSE_SECONDS, pause * 2)
@@ -123,11 +123,11 @@ class LockVerbs:
         return Lock(self, self._holder, locks, name, wait_seconds, park=park)
 
     @property
-    def is_ending(self) -> bool:
+    def _is_ending(self) -> bool:
         """Whether the attempt has been asked to end, for whatever reason."""
         return self._flag.cancelled or self._flag.stopping or self._flag.pausing
 
-    def leave_for_lock(self, name: str) -> BaseException:
+    def _leave_for_lock(self, name: str) -> BaseException:
         """What ends the attempt until a lock is free."""
         return self._flag.leave(Park(limit_name(Limit.LOCK, name)))
 

@@ -154,7 +154,7 @@ class QueryConformance(Harness):
             Query("runs.list", {"batch_id": "b"}),
             Query("logs.of_job"),
             Query("logs.of_job", {"job_id": None}),
-            Query("logs.of_job", {"job_id": "a"}, reverse=True),
+            Query("chunks.of_job", {"job_id": "a"}, reverse=True),
             Query("jobs.due", reverse=True),
             Query("exercises.list", {"equipment": ("bar",)}),
         ],
