@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from app.jobs.dependencies import effect_of, gated, guard
 from app.jobs.errors import BadInput, DependencyCycle
@@ -121,15 +121,21 @@ def plan_of(
     writes: dict[int, list[Write]] = {}
     waited_for: set[str] = set()
     for number, (job, each) in enumerate(zip(jobs, links, strict=True)):
-        if number in has_dependents:
-            job = changed(job, {"has_dependents": True})  # noqa: PLW2901 - the same job, and it is written nowhere yet
-        after = _linked(job, [ids[place] for place in each.inside], [outside[job_id] for job_id in each.outside], now)
+        placed = _placed(job, number, has_dependents=number in has_dependents)
+        above = [outside[job_id] for job_id in each.outside]
+        after = _linked(placed, [ids[place] for place in each.inside], above, now)
         waited_for.update(job_id for job_id in each.outside if job_id in set(after.unmet))
         after, gates = gated(changed(after, {"revision": 1}), token)
         planned.append(after)
         writes[number] = [*gates, *insert(after)]
     open_ones = [outside[job_id] for job_id in sorted(waited_for)]
     return BatchPlan(planned, [guard(each) for each in open_ones], [writes[n] for n in order], sorted(waited_for))
+
+
+def _placed(job: Job, number: int, *, has_dependents: bool) -> Job:
+    """A job that is a microsecond younger than the one before it, so that all are listed in their order."""
+    made = job.created_at + timedelta(microseconds=number)
+    return changed(job, {"created_at": made, "has_dependents": has_dependents})
 
 
 def _linked(job: Job, inside: Sequence[str], outside: Sequence[Job], now: datetime) -> Job:

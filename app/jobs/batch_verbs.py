@@ -112,7 +112,7 @@ class BatchVerbs(JobReader):
         return JobBatch(new.id, await self.get_batch_jobs(new.id), job, existing=True)
 
     async def get_batch_jobs(self, batch_id: str) -> Jobs:
-        """The jobs of a batch, oldest first; those of one batch are as old as each other.
+        """The jobs of a batch, in the order in which they were given.
 
         Raises:
             BatchNotFound: there is no such batch, and no job that says it belongs to it.

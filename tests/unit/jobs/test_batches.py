@@ -100,7 +100,7 @@ async def test_a_batch_runs_in_its_order_in_one_commit_or_in_many(small: Engine,
     assert told == sorted(told)
     await small.drain()
     assert (ran[0], sorted(ran[1:-1], key=int), ran[-1]) == ("0", [f"{n}" for n in range(1, size + 1)], f"{size + 1}")
-    assert {job.id for job in await small.manager.get_batch_jobs(batch.id)} == {job.id for job in batch.jobs}
+    assert [job.id for job in await small.manager.get_batch_jobs(batch.id)] == [job.id for job in batch.jobs]
     info = await small.manager.get_batch(batch.id)
     assert (info.name, info.status, info.total, info.counts) == (
         "funnel",
