@@ -12,7 +12,7 @@ from flask_openapi3.models.info import Info
 from flask_openapi3.openapi import OpenAPI
 from flask_openapi3.types import SecuritySchemesDict
 from pydantic import ValidationError
-from werkzeug.exceptions import RequestEntityTooLarge, RequestTimeout
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge, RequestTimeout
 
 from app import __version__
 from app.jobs import BadInput
@@ -76,7 +76,7 @@ class ApiRequest(Request):
         """
         try:
             data = super().get_data(cache=cache, as_text=as_text, parse_form_data=parse_form_data)  # type: ignore[call-overload]
-        except TimeoutError:
+        except (ClientDisconnected, TimeoutError):
             raise RequestTimeout from None
         if self.max_content_length is not None and len(data) >= self.max_content_length:
             raise RequestEntityTooLarge  # one sent in chunks, without its length, is cut off there

@@ -12,6 +12,8 @@ from app.jobs import JobPriority, JobQueue, JobRequest, JobStatus, Outcome
 _CALL = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 MOST = 500
 """Most records of one answer."""
+NO_NUL = r"^[^\x00]*$"
+"""Some stores refuse the NUL character."""
 
 
 class Call(BaseModel):
@@ -226,10 +228,10 @@ class NewBatch(Call):
 
     jobs: list[BatchJob] = Field(min_length=1)
     auto_start: bool = True
-    name: str = Field(default="", max_length=1000)
+    name: str = Field(default="", max_length=1000, pattern=NO_NUL)
     on_complete: BatchJob | None = None
     """One more job, which runs once when all the others have ended, however they did."""
-    idempotency_key: str | None = Field(default=None, min_length=1, max_length=1000)
+    idempotency_key: str | None = Field(default=None, min_length=1, max_length=1000, pattern=NO_NUL)
 
 
 class Reason(Call):

@@ -47,8 +47,8 @@ def add_pauses(routes: Routes) -> None:
     routes.add("get", "/paused", get_paused, Scope.READ, answers, tag=tag)
     routes.add("post", "/queues/<queue>/pause", pause_queue, Scope.ADMIN, answers, tag=tag)
     routes.add("post", "/queues/<queue>/resume", resume_queue, Scope.ADMIN, answers, tag=tag)
-    routes.add("post", "/types/<job_type>/pause", pause_type, Scope.ADMIN, answers, tag=tag)
-    routes.add("post", "/types/<job_type>/resume", resume_type, Scope.ADMIN, answers, tag=tag)
+    routes.add("post", "/types/<path:job_type>/pause", pause_type, Scope.ADMIN, answers, tag=tag)
+    routes.add("post", "/types/<path:job_type>/resume", resume_type, Scope.ADMIN, answers, tag=tag)
 
 
 def _paused(paused: object) -> PausedView:

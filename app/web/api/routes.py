@@ -128,7 +128,7 @@ def _name_of(model: type[BaseModel]) -> str:
 
 
 def _path_of(rule: str) -> str:
-    return PREFIX + rule.replace("<", "{").replace(">", "}")
+    return PREFIX + rule.replace("<path:", "<").replace("<", "{").replace(">", "}")
 
 
 def caller_name(said: str | None = None) -> str:

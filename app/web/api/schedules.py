@@ -53,7 +53,7 @@ def add_schedules(routes: Routes) -> None:
         routes.ask(lambda manager: manager.delete_schedule(path.name))
         return Response(status=204)
 
-    one = "/schedules/<name>"
+    one = "/schedules/<path:name>"  # a name may hold slashes
     routes.add("post", "/schedules", create_schedule, Scope.ADMIN, {201: Schedule}, tag=TAG)
     routes.add("get", "/schedules", list_schedules, Scope.READ, {200: ScheduleList}, tag=TAG)
     routes.add("get", one, get_schedule, Scope.READ, {200: Schedule}, tag=TAG)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from typing import Any
 
@@ -200,6 +201,28 @@ NO_JSON = {
 def test_a_body_that_cannot_be_read(still: ApiSite, body: bytes, status: int) -> None:
     answer = still.client.post("/api/v1/jobs", data=body, content_type="application/json")
     assert (answer.status_code, answer.content_type) == (status, PROBLEM)
+
+
+class Stalled(io.RawIOBase):
+    """A body that stops coming."""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        raise TimeoutError
+
+
+@pytest.mark.parametrize("headers", [{"Content-Length": "10"}, {"Transfer-Encoding": "chunked"}], ids=str)
+def test_a_body_that_stops_coming(still: ApiSite, headers: dict[str, str]) -> None:
+    answer = still.client.post(
+        "/api/v1/jobs",
+        input_stream=Stalled(),
+        content_type="application/json",
+        headers=headers,
+        environ_overrides={"wsgi.input_terminated": True},
+    )
+    assert (answer.status_code, answer.content_type) == (408, PROBLEM)
 
 
 def test_a_form_is_no_json(still: ApiSite) -> None:

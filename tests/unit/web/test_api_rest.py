@@ -92,6 +92,14 @@ def test_queues_and_types_are_paused(still: ApiSite) -> None:
     assert still.post("/queues/express/pause").status_code == 422
 
 
+def test_names_with_slashes(still: ApiSite) -> None:
+    assert still.post("/types/a%2Fb/pause").json["types"] == ["a/b"]
+    assert still.post("/types/a%2Fb/resume").json["types"] == []
+    still.post("/schedules", {"name": "a//b/pause", "job_type": "quick", "interval_seconds": 60})
+    assert still.get("/schedules/a%2F%2Fb%2Fpause").json["definition"]["name"] == "a//b/pause"
+    assert still.post("/schedules/a%2F%2Fb%2Fpause/pause").json["status"] == "paused"
+
+
 def test_a_person_decides(shared: ApiSite) -> None:
     job = shared.create("asking")["id"]
     shared.until(job, "needs_review")
@@ -148,7 +156,7 @@ def test_the_document_describes_every_route(still: ApiSite) -> None:
         (path, method.upper()) for path, item in document["paths"].items() for method in item if method != "parameters"
     }
     served = {
-        (rule.rule.replace("<", "{").replace(">", "}"), method)
+        (rule.rule.replace("<path:", "<").replace("<", "{").replace(">", "}"), method)
         for rule in still.app.url_map.iter_rules()
         if rule.endpoint.startswith("api.")
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
