@@ -19,7 +19,7 @@ Sleep = Callable[[float], Awaitable[None]]
 PREFIX = "/api/v1"
 CONNECT_TRIES = 2
 SILENCE_SECONDS = 45.0
-"""A stream says something every fifteen seconds: after so long there is nobody any more."""
+"""A stream says something every ten seconds: after so long there is nobody any more."""
 FRUITLESS = 5
 """So many connections of a stream in a row may bring nothing before it is given up."""
 AGAIN_SECONDS = 1.0

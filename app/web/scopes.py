@@ -93,8 +93,8 @@ class ScopeGuard:
 
 def _check_site(call: Request, email: str) -> None:
     """A browser sends a person's session along whichever page it is that asks, so what it says of that page counts."""
-    if call.method in READING:
-        return
+    if call.method in READING and call.headers.get("Upgrade", "").lower() != "websocket":
+        return  # another site's page may cause it, but does not get to read the answer; over a WebSocket it would
     site = call.headers.get("Sec-Fetch-Site")
     if site is not None:
         if site not in OWN_SITE:

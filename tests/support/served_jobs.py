@@ -23,6 +23,16 @@ async def served_quick(ctx: JobContext, n: int = 0) -> int:
     return n
 
 
+LINE_LENGTH = 2000
+
+
+@job("served_talkative")
+async def served_talkative(ctx: JobContext) -> None:
+    """Says more than one packet holds."""
+    for letter in "abc":
+        await ctx.log(letter * LINE_LENGTH)
+
+
 @job("served_long")
 async def served_long(ctx: JobContext, seconds: float = 30.0) -> None:
     """Goes on for a while, where it can be cut off."""

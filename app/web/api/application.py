@@ -24,6 +24,7 @@ from app.web.api.jobs import add_jobs
 from app.web.api.routes import NAME, PREFIX, Routes
 from app.web.api.runs import add_runs
 from app.web.api.schedules import add_schedules
+from app.web.api.sockets import add_log_socket
 from app.web.api.streams import BUSY_SECONDS
 from app.web.api.system import add_system
 from app.web.api.views import Problem
@@ -136,6 +137,7 @@ def web_app(service: Service[Desk], guard: Callable[[Mapping[str, Scope]], Guard
     for place, handler in (("/runs", "list_runs"), ("/runs/summary", "get_daily_summary")):
         app.add_url_rule(place, f"short.{handler}", app.view_functions[f"{NAME}.{handler}"])
         routes.scopes[f"short.{handler}"] = Scope.READ
+    add_log_socket(app, routes)
     _add_documents(app, routes)
     routes.scopes["openapi"] = Scope.READ
     protect(app, guard(routes.scopes))

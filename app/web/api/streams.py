@@ -1,4 +1,4 @@
-"""Server-sent events: one follower a request, read by the request's thread from the loop where the engine lives.
+"""Streams: one follower a request, read by the request's thread from the loop where the engine lives.
 
 Each takes a thread of the server for as long as it lasts, so there are so many places and no more, and each ends after
 a while: its reader takes it up again behind the last event that it has.
@@ -11,7 +11,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from app.jobs import StoreError, Subscription, TorporError
 
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 LONGEST_SECONDS = 300.0
 """How long one connection is served."""
-KEEP_ALIVE_SECONDS = 15.0
+KEEP_ALIVE_SECONDS = 10.0
 """How often something is sent when nothing happens, so that a reader that is gone is noticed."""
 AGAIN_MILLISECONDS = 1000
 """After how long a reader should come back."""
@@ -131,53 +131,54 @@ class Streams:
             follower.end()
 
 
-def event_text(kind: str, data: object, number: int | None = None) -> bytes:
-    """One server-sent event."""
-    lines = [f"event: {kind}", f"data: {json.dumps(data, separators=(',', ':'))}"]
-    if number is not None:
-        lines.insert(0, f"id: {number}")
-    return ("\n".join(lines) + "\n\n").encode()
+class Event(NamedTuple):
+    """One thing that a reader is told."""
+
+    kind: str
+    data: object
+    number: int | None = None
+    """Behind which a reader goes on that comes back."""
 
 
-class EventStream(Iterator[bytes]):
-    """The events of one request, as bytes. It is closed by the server, whether it was read or not.
+class EventStream(Iterator[Event | None]):
+    """The events of one request; None when nothing has happened for a while. Whoever has it closes it.
 
     Args:
         read: the next of what is followed, within so many seconds.
         shown: it as an event.
         ending: the last event, asked for when there is nothing more to come; None if there is more, elsewhere.
         left: called once when it is over.
+        quiet_seconds: after how long without anything None is told.
         monotonic: the clock.
     """
 
     def __init__(
         self,
         read: Callable[[float], Any],
-        shown: Callable[[Any], bytes],
-        ending: Callable[[], bytes | None],
+        shown: Callable[[Any], Event],
+        ending: Callable[[], Event | None],
         left: Callable[[], None],
+        quiet_seconds: float = KEEP_ALIVE_SECONDS,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._read = read
         self._shown = shown
         self._ending = ending
         self._left = left
+        self._quiet_seconds = quiet_seconds
         self._monotonic = monotonic
         self._until = monotonic() + LONGEST_SECONDS
-        self._ready: list[bytes] = [f"retry: {AGAIN_MILLISECONDS}\n\n".encode()]
         self._over = False
         self._closed = False
 
-    def __next__(self) -> bytes:
-        if self._ready:
-            return self._ready.pop()
+    def __next__(self) -> Event | None:
         left = self._until - self._monotonic()
         if self._over or left <= 0:
             raise StopIteration
         try:
-            found = self._read(min(left, KEEP_ALIVE_SECONDS))
+            found = self._read(min(left, self._quiet_seconds))
             if isinstance(found, Quiet):
-                return b": nothing new\n\n"
+                return None
             if not isinstance(found, Ended):
                 return self._shown(found)
             self._over = True
@@ -185,7 +186,7 @@ class EventStream(Iterator[bytes]):
         except (TorporError, StoreError) as error:
             # The answer has begun, so its status says nothing any more: the reader comes back and hears it then.
             self._over = True
-            return event_text("trouble", {"code": getattr(error, "code", "STORE_UNAVAILABLE")})
+            return Event("trouble", {"code": getattr(error, "code", "STORE_UNAVAILABLE")})
         if last is None:
             raise StopIteration
         return last
@@ -195,3 +196,15 @@ class EventStream(Iterator[bytes]):
         if not self._closed:
             self._closed = True
             self._left()
+
+
+def as_text(stream: EventStream) -> Iterator[bytes]:
+    """A stream as server-sent events."""
+    yield f"retry: {AGAIN_MILLISECONDS}\n\n".encode()
+    for event in stream:
+        if event is None:
+            yield b": nothing new\n\n"
+            continue
+        number = "" if event.number is None else f"id: {event.number}\n"
+        data = json.dumps(event.data, separators=(",", ":"))
+        yield f"{number}event: {event.kind}\ndata: {data}\n\n".encode()

@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 import requests
+import simple_websocket
 
 from app.jobs import JobManager
 from app.stores import DatabaseJobStore
 from app.web.tokens import Scope, new_token
+from tests.support.served_jobs import LINE_LENGTH
 from tests.support.server_process import ServerProcess
 from tests.support.worker_processes import PATIENCE_SECONDS
 
@@ -56,8 +58,6 @@ def test_a_job_is_created_here_run_elsewhere_and_followed_from_here(server: Serv
 
     reader = threading.Thread(target=follow)
     reader.start()
-    from tests.support import served_jobs  # noqa: F401 - registers the types
-
     with JobManager(DatabaseJobStore(url=store_url), worker=True) as manager:
         assert manager.wait(job["id"], timeout=PATIENCE_SECONDS).result is not None
     reader.join(PATIENCE_SECONDS)
@@ -65,6 +65,51 @@ def test_a_job_is_created_here_run_elsewhere_and_followed_from_here(server: Serv
     assert 'data: {"status":"completed"}' in told
     assert server.get(f"/api/v1/jobs/{job['id']}/results").json()["result"] == 3
     assert ended(server) == 0
+
+
+def test_a_log_is_followed_over_a_websocket(server: ServerProcess, store_url: str) -> None:
+    job = server.post("/api/v1/jobs", {"type": "served_talkative"}).json()
+    address = f"{server.url.replace('http', 'ws', 1)}/api/v1/jobs/{job['id']}/logs"
+    from_start, from_behind = simple_websocket.Client(address), simple_websocket.Client(f"{address}?after=2")
+    with JobManager(DatabaseJobStore(url=store_url), worker=True) as manager:
+        manager.wait(job["id"], timeout=PATIENCE_SECONDS)
+
+    for reader, first in ((from_start, 1), (from_behind, 3)):
+        said = [json.loads(reader.receive(timeout=PATIENCE_SECONDS)) for _ in range(first, 5)]
+        assert [each["data"]["number"] for each in said[:-1]] == list(range(first, 4))
+        assert len(said[0]["data"]["message"]) == LINE_LENGTH
+        assert said[-1] == {"event": "end", "data": {"status": "completed"}}
+        with pytest.raises(simple_websocket.ConnectionClosed):
+            reader.receive(timeout=PATIENCE_SECONDS)
+    assert "Traceback" not in server.said
+    assert ended(server) == 0
+
+
+def test_websockets_have_the_places_of_streams(server: ServerProcess) -> None:
+    held = server.post("/api/v1/jobs", {"type": "served_quick", "auto_start": False}).json()
+    address = f"{server.url.replace('http', 'ws', 1)}/api/v1/jobs/{held['id']}/logs"
+    readers = [simple_websocket.Client(address) for _ in range(3)]
+    route = f"{server.url}/api/v1/jobs/{held['id']}/logs"
+    hello = {
+        "Upgrade": "websocket",
+        "Connection": "Upgrade",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "eA==",
+    }
+    for place, status in ((route, 503), (route.replace(held["id"], "nope"), 404), (f"{route}?after=x", 422)):
+        assert requests.get(place, headers=hello, timeout=PATIENCE_SECONDS).status_code == status
+
+    readers[0].close()
+    end = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        with requests.get(route, headers=STREAM, stream=True, timeout=PATIENCE_SECONDS) as answer:
+            if answer.status_code == 200:
+                break
+        assert time.monotonic() < end
+        time.sleep(0.2)
+    for reader in readers[1:]:
+        reader.close()
+    assert ended(server) == 0, server.said
 
 
 def test_clients_that_send_slowly_or_not_at_all_keep_nobody_out(server: ServerProcess) -> None:

@@ -190,6 +190,14 @@ def test_another_sites_page_changes_nothing(site: ApiSite, headers: dict[str, st
     assert site.post("/jobs", {"type": "quick"}, **bearer(Scope.ENQUEUE), **headers).status_code == 201
 
 
+def test_another_sites_page_reads_nothing_over_a_websocket(site: ApiSite) -> None:
+    upgrade = {"Upgrade": "websocket", "Connection": "Upgrade"}
+    theirs = person("boss@example.com", Origin="https://evil.example", **upgrade)
+    assert site.get("/jobs/x/logs", **theirs).json["code"] == "CROSS_SITE"
+    own = person("boss@example.com", Origin="http://localhost", **upgrade)
+    assert site.get("/jobs/x/logs", **own).status_code == 422  # only gunicorn hands the connection over
+
+
 def test_who_decides_is_known_by_the_session(site: ApiSite) -> None:
     body = {"name": "news", "by": "somebody else"}
     said = [

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from app.jobs import JobNotFound
-from app.web.api.streams import LONGEST_SECONDS, Ended, EventStream, Quiet, event_text
+from app.web.api.streams import LONGEST_SECONDS, Ended, Event, EventStream, Quiet, as_text
 from tests.unit.web.api_site import EVENT_STREAM, ApiSite
 
 
@@ -106,7 +106,7 @@ class Clock:
 
 
 def stream(read: Callable[[float], Any], clock: Clock, left: Callable[[], None] = lambda: None) -> EventStream:
-    return EventStream(read, lambda found: event_text("log", found), lambda: None, left, clock)
+    return EventStream(read, lambda found: Event("log", found), lambda: None, left, monotonic=clock)
 
 
 def test_a_quiet_stream_says_so_and_ends_after_a_while() -> None:
@@ -116,7 +116,7 @@ def test_a_quiet_stream_says_so_and_ends_after_a_while() -> None:
         clock.now += seconds
         return Quiet()
 
-    said = list(stream(read, clock))
+    said = list(as_text(stream(read, clock)))
 
     assert set(said[1:]) == {b": nothing new\n\n"}
     assert clock.now == LONGEST_SECONDS
@@ -126,14 +126,14 @@ def test_trouble_on_the_way_is_told() -> None:
     def read(seconds: float) -> Any:
         raise JobNotFound("x")
 
-    said = list(stream(read, Clock()))
+    said = list(as_text(stream(read, Clock())))
     assert said[1:] == [b'event: trouble\ndata: {"code":"JOB_NOT_FOUND"}\n\n']
 
 
 def test_a_place_is_given_back_once() -> None:
     left: list[str] = []
     one = stream(lambda seconds: Ended(), Clock(), lambda: left.append("left"))
-    assert len(list(one)) == 1
+    assert list(one) == []
     one.close()
     one.close()
     assert left == ["left"]
