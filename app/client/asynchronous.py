@@ -162,6 +162,10 @@ class AsyncClient:
         """Run a job again that ended FAILED or CANCELLED; `changes` as `AsyncJobManager.retry_job` takes them."""
         return await self._steer(job_id, "retry", changes, revision)
 
+    async def retry_jobs(self, /, **wanted: Any) -> int:
+        """Run every job again that filters find; `wanted` as `AsyncJobManager.retry_jobs` takes it. How many run."""
+        return await self._number("/jobs/retry", {name: _plain(value) for name, value in wanted.items()})
+
     async def review(
         self,
         job_id: str,
@@ -222,6 +226,11 @@ class AsyncClient:
         """What the handler returned and what it saved; None before the end."""
         told = (await self._api.send("GET", f"/jobs/{_part(job_id)}/results")).json()
         return self._api.read(JobResults, told) if told["ended"] else None
+
+    async def get_steps(self, job_id: str) -> list[dict[str, Any]]:
+        """The recorded steps of a job, in the order in which its handler called them."""
+        told: list[dict[str, Any]] = (await self._api.send("GET", f"/jobs/{_part(job_id)}/steps")).json()["steps"]
+        return told
 
     async def get_logs(self, job_id: str, after: int = 0, limit: int = 1000) -> list[LogEntry]:
         """The job's stored log lines with a number above `after`, in order."""

@@ -264,6 +264,25 @@ class Retry(Call):
     """A recorded step: that one and all that came after it are done again."""
 
 
+class RetryMany(Call):
+    """A request to run many ended jobs again, the oldest first."""
+
+    model_config = _CALL
+
+    status: Literal["failed", "cancelled", "needs_review"] = "failed"
+    type: str | None = None
+    queue: JobQueue | None = None
+    tags: list[str] = Field(default_factory=list)
+    batch_id: str | None = None
+    created_after: str | None = None
+    created_before: str | None = None
+    limit: int = Field(default=1000, ge=1, le=10_000)
+    """At most so many; call again for more."""
+    rate_per_second: float | None = Field(default=None, gt=0, le=10_000)
+    """So many of them may begin each second; without it all at once."""
+    keep_checkpoint: bool = True
+
+
 class Decision(Call):
     """What a person decides."""
 

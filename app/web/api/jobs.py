@@ -18,9 +18,10 @@ from app.web.api.calls import (
     NoneMatchHeader,
     Reason,
     Retry,
+    RetryMany,
 )
 from app.web.api.routes import ETAG, PREFIX, Answers, Routes
-from app.web.api.views import JobList, JobPageView, JobView, ResultsView
+from app.web.api.views import JobList, JobPageView, JobView, Number, ResultsView, StepList, StepView
 from app.web.tokens import Scope
 
 TAG = "jobs"
@@ -83,6 +84,12 @@ def _add_reading(routes: Routes) -> None:
             return answer(ResultsView(ended=False))
         return answer(ResultsView(ended=True, result=results.result, saved=results.saved))
 
+    def get_steps(path: JobPath) -> Response:
+        """The recorded steps of a job, in the order in which its handler called them."""
+        steps = routes.ask(lambda manager: manager.get_steps(path.job_id))
+        return answer(StepList(steps=[StepView.model_validate(step) for step in steps]))
+
+    routes.add("get", "/jobs/<job_id>/steps", get_steps, Scope.READ, {200: StepList}, tag=TAG)
     routes.add("get", "/jobs", list_jobs, Scope.READ, {200: JobPageView}, tag=TAG)
     answers: Answers = {200: JobView, 304: {"description": "It has not changed.", "headers": ETAG}}
     routes.add("get", "/jobs/<job_id>", get_job, Scope.READ, answers, tag=TAG)
@@ -122,6 +129,11 @@ def _add_steering(routes: Routes) -> None:
         changes = body.model_dump()
         return job_answer(routes.ask(lambda manager: manager.retry_job(path.job_id, revision=revision, **changes)))
 
+    def retry_jobs(body: RetryMany) -> Response:
+        """Run every job again that the filters find, the oldest first."""
+        wanted = body.model_dump(exclude_none=True)
+        return answer(Number(jobs=routes.ask(lambda manager: manager.retry_jobs(**wanted))))
+
     def delete_job(path: JobPath, header: MatchHeader) -> Response:
         """Remove a job with its log, results and chunks; its run summaries stay."""
         revision = wanted_revision(header.match, path.job_id)
@@ -134,6 +146,7 @@ def _add_steering(routes: Routes) -> None:
     routes.add("post", "/jobs/<job_id>/resume", resume_job, Scope.ADMIN, answers, tag=TAG)
     routes.add("post", "/jobs/<job_id>/cancel", cancel_job, Scope.ADMIN, answers, tag=TAG, body_optional=True)
     routes.add("post", "/jobs/<job_id>/retry", retry_job, Scope.ADMIN, answers, tag=TAG, body_optional=True)
+    routes.add("post", "/jobs/retry", retry_jobs, Scope.ADMIN, {200: Number}, tag=TAG, body_optional=True)
     routes.add("delete", "/jobs/<job_id>", delete_job, Scope.ADMIN, {204: None}, tag=TAG)
 
 

@@ -18,6 +18,7 @@ from app.jobs import (
     LogEntry,
     RunSummary,
     Schedule,
+    StepKind,
 )
 
 _SHOWN = ConfigDict(from_attributes=True, use_attribute_docstrings=True)
@@ -86,6 +87,29 @@ class ProgressView(BaseModel):
 
     status: JobStatus
     progress: JobProgress
+
+
+class StepView(BaseModel):
+    """One recorded step of a job."""
+
+    model_config = ConfigDict(title="Step", **_SHOWN)
+
+    kind: StepKind
+    name: str
+    call: int
+    """Which call of its attempt it was, from 1."""
+    attempt: int
+    started_at: datetime
+    ended_at: datetime | None
+    """None while it waits for something."""
+    value: Any
+    """What it returned, or what it waits for."""
+
+
+class StepList(BaseModel):
+    """The recorded steps of a job, in the order in which its handler called them."""
+
+    steps: list[StepView]
 
 
 class BatchView(BaseModel):

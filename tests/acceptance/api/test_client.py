@@ -135,6 +135,9 @@ def test_the_rest_from_blocking_code(client: Client) -> None:
     assert client.cancel_job(child.id, dependents=True).status is JobStatus.CANCELLED
     assert client.retry_job(child.id, payload={"n": 2}).payload == {"n": 2}
 
+    stepping = client.wait(client.submit("stepping").id)
+    assert [step["name"] for step in client.get_steps(stepping.id)] == ["one"]
+    assert client.retry_jobs(status="cancelled", type="nope") == 0
     assert client.create_schedule("c", "quick", interval_seconds=3600).status == "active"
     client.create_schedule("a/b c?", "quick", interval_seconds=3600)
     client.delete_schedule("a/b c?")

@@ -58,6 +58,10 @@ def registry() -> Registry:
     async def listening(ctx: JobContext) -> Any:
         return await ctx.wait_for_event("news")
 
+    @job("stepping", registry=types)
+    async def stepping(ctx: JobContext) -> Any:
+        return await ctx.step("one", lambda: 1)
+
     return types
 
 

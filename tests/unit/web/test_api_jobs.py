@@ -123,6 +123,23 @@ def test_a_job_is_paused_resumed_cancelled_retried_and_deleted(still: ApiSite) -
     assert (still.get(route).status_code, still.delete(route).status_code) == (404, 404)
 
 
+def test_many_are_run_again_at_once(still: ApiSite) -> None:
+    ids = [still.create()["id"] for _ in range(3)]
+    for each in ids:
+        still.post(f"/jobs/{each}/cancel")
+    assert still.post("/jobs/retry").json == {"jobs": 0}  # none has failed
+    assert still.post("/jobs/retry", {"status": "cancelled", "type": "quick", "limit": 2}).json == {"jobs": 2}
+    assert len(still.get("/jobs?status=queued").json["jobs"]) == 2
+    assert still.post("/jobs/retry", {"status": "running"}).status_code == 422
+
+
+def test_recorded_steps_are_shown(site: ApiSite) -> None:
+    job = site.until(site.create("stepping")["id"], "completed")
+    (step,) = site.get(f"/jobs/{job['id']}/steps").json["steps"]
+    assert (step["kind"], step["name"], step["value"]) == ("step", "one", 1)
+    assert site.get("/jobs/nope/steps").status_code == 404
+
+
 def test_what_a_state_does_not_allow_is_a_conflict(still: ApiSite) -> None:
     route = f"/jobs/{still.create()['id']}"
     answer = still.post(f"{route}/resume")
