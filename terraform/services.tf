@@ -70,6 +70,7 @@ locals {
         TORPOR_REQUEST_SECONDS = tostring(service.seconds)
         TORPOR_OIDC_AUDIENCE   = local.urls[key]
         TORPOR_OIDC_CALLERS    = jsonencode(service.callers)
+        TORPOR_PROXIES         = "1" # Cloud Run's own front end says for whom it calls
       },
     )
   }
