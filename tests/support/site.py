@@ -24,7 +24,7 @@ from app.jobs import (
 from app.jobs.lease import Lease
 from app.stores import MemoryJobStore
 from app.stores.base import Query, Record, Store
-from tests.support.clock import FakeClock
+from tests.support.clock import FakeClock, settle
 from tests.support.late_store import LateStore
 
 LEASE_SECONDS = 60.0
@@ -131,6 +131,14 @@ class Site:
     ) -> Peer:
         """An engine, as another process would have it."""
         return Peer(self, LateStore(await self.open_store()), clock or FakeClock(), worker_id, options)
+
+
+async def pass_time(seconds: float, *peers: Peer) -> None:
+    """Let time go by for peers of one clock, unless the store is at work for one of them: however slow it is."""
+    await settle()
+    if not any(peer.store.under_way for peer in peers):
+        await peers[0].clock.advance(seconds)
+    await asyncio.sleep(0.001)
 
 
 async def snapshot(store: Store) -> Snapshot:

@@ -10,7 +10,7 @@ from app.jobs import JobResult, JobStatus, Watchdog
 from app.jobs.events import Complete
 from app.jobs.permits import LIFE
 from app.stores.faults import Operation
-from tests.support.site import LEASE_SECONDS, Peer, Site
+from tests.support.site import LEASE_SECONDS, Peer, Site, pass_time
 
 DONE = Complete(JobResult(success=True))
 
@@ -70,8 +70,7 @@ async def test_jobs_over_the_limit_hide_no_other_and_go_on_by_priority(site: Sit
     await gauge.has_begun.wait()
     await peer.submitted("wide", {"name": "another type"}, priority="low")
     while len(gauge.begun) < 2:
-        await peer.clock.advance(0.5)
-        await asyncio.sleep(0.001)
+        await pass_time(0.5, peer)
     gauge.gate.set()
     await draining
     assert gauge.begun == ["first", "another type", *(f"low {number}" for number in range(6))]

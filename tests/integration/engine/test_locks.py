@@ -10,7 +10,7 @@ from app.jobs import BlockingJobContext, JobContext, JobStatus, LockTaken, Watch
 from app.jobs.limits import Limit, limit_name
 from app.jobs.locks import EPOCH_SECONDS
 from app.stores.faults import Operation
-from tests.support.site import LEASE_SECONDS, Peer, Site
+from tests.support.site import LEASE_SECONDS, Peer, Site, pass_time
 
 
 class Ledger:
@@ -104,12 +104,10 @@ async def test_a_job_can_wait_in_place(site: Site) -> None:
     await ledger.inside.wait()
     second = await book(peer, "second", wait=30.0)
     while (await peer.get(second)).status is not JobStatus.RUNNING:
-        await peer.clock.advance(0.1)
-        await asyncio.sleep(0.001)
+        await pass_time(0.1, peer)
     ledger.gate.set()
     while not waiting.done():
-        await peer.clock.advance(0.5)
-        await asyncio.sleep(0.001)
+        await pass_time(0.5, peer)
     assert ledger.entries == ["first", "second"]
     assert (await peer.get(second)).attempt == 1
 

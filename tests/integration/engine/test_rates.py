@@ -8,19 +8,20 @@ from datetime import datetime, timedelta
 from app.jobs import EngineOptions, JobStatus, Watchdog
 from app.jobs.rates import AHEAD_SECONDS, LATE
 from tests.support.clock import FakeClock
-from tests.support.site import Peer, Site
+from tests.support.site import Peer, Site, pass_time
 
 SECOND = timedelta(seconds=1)
 PATIENT = EngineOptions(lease_seconds=600.0)
-"""Time goes by while stores are at work, and no lease is to run out meanwhile."""
+"""Jobs of these tests wait for minutes."""
+ROUNDS = 200
+"""So often workers come back at most: several times as often as the rates here ask for."""
 
 
-async def work(clock: FakeClock, peers: list[Peer]) -> None:
+async def work(peers: list[Peer]) -> None:
     """Let each work until there is nothing more to do soon."""
     drains = [asyncio.create_task(peer.drain(concurrency=10)) for peer in peers]
     while not all(drain.done() for drain in drains):
-        await clock.advance(0.05)
-        await asyncio.sleep(0.001)
+        await pass_time(0.05, *peers)
     for drain in drains:
         drain.result()
 
@@ -42,17 +43,24 @@ class Begins:
 
         self.peers: list[Peer] = []
 
+    async def until(self, number: int, seconds: float) -> None:
+        """Let the peers work, and be away for so many seconds in between, until so many have begun."""
+        for _ in range(ROUNDS):
+            if len(self.times) >= number:
+                break
+            self.peers[0].clock.jump(seconds)
+            await work(self.peers)
+        assert len(self.times) == number
+
 
 async def test_jobs_begin_no_more_often_than_the_rate_says_on_all_workers_together(site: Site) -> None:
     begins, clock = Begins(site, "1/10s"), FakeClock()
     begins.peers = [await site.peer(name, clock=clock, options=PATIENT) for name in ("one", "two")]
     jobs = [await begins.peers[0].submitted("slow") for _ in range(4)]
     await begins.peers[0].submitted("wide", priority="low")
-    for _ in range(20):
-        await work(clock, begins.peers)
-        clock.jump(2.0)
+    await work(begins.peers)
     assert begins.wide == 1
-    assert len(begins.times) == 4
+    await begins.until(4, 2.0)
     assert (begins.times[-1] - begins.times[0]) >= 30 * SECOND - LATE
     for job_id in jobs:
         job = await begins.peers[0].get(job_id)
@@ -68,10 +76,7 @@ async def test_what_is_too_far_ahead_is_parked_and_goes_on_in_time_without_the_w
     waits = [await peer.get(job_id) for job_id in jobs]
     parked = [job for job in waits if job.parked_on == "rate:slow"]
     assert len(parked) == 6 - 1 - int(AHEAD_SECONDS // 30)
-    for _ in range(20):
-        clock.jump(10.0)
-        await work(clock, [peer])
-    assert len(begins.times) == 6
+    await begins.until(6, 10.0)
     assert (begins.times[-1] - begins.times[0]) >= 150 * SECOND - LATE
 
 

@@ -11,7 +11,7 @@ from app.jobs import JobPriority, JobRequest, JobResult, JobStatus, Watchdog
 from app.jobs.events import Complete
 from app.stores.base import Delete
 from app.stores.faults import Call, Operation
-from tests.support.site import LEASE_SECONDS, Peer, Site
+from tests.support.site import LEASE_SECONDS, Peer, Site, pass_time
 
 DONE = Complete(JobResult(success=True))
 TURN = "turn:key:tenant"
@@ -78,8 +78,7 @@ async def test_a_job_that_is_tried_again_keeps_its_turn(site: Site) -> None:
     await peer.submitted("step", {"name": "second"})
     draining = asyncio.create_task(peer.drain())
     while not draining.done():
-        await peer.clock.advance(1)
-        await asyncio.sleep(0.001)
+        await pass_time(1, peer)
     peer.clock.jump(10)
     await peer.drain()
     assert notes.ran == ["first", "first", "second"]
