@@ -41,6 +41,20 @@ async def served_long(ctx: JobContext, seconds: float = 30.0) -> None:
     _note("ended", ctx.job_id)
 
 
+STEP_SECONDS = 0.05
+
+
+@job("served_in_slices")
+async def served_in_slices(ctx: JobContext, steps: int) -> int:
+    """Goes from checkpoint to checkpoint, and on from the last one."""
+    _note("slice", ctx.job_id)
+    for done in range(ctx.checkpoint or 0, steps):
+        await asyncio.sleep(STEP_SECONDS)
+        _note(f"step{done}", ctx.job_id)
+        await ctx.save_checkpoint(done + 1)
+    return steps
+
+
 @job("served_thread")
 def served_thread(ctx: BlockingJobContext) -> None:
     """Ends when it is told that the worker stops."""

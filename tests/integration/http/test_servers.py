@@ -14,10 +14,12 @@ import requests
 from app.cloud.pubsub import message_of
 from app.jobs import Hint, Job, JobManager, JobStatus
 from app.stores import DatabaseJobStore
+from tests.support.served_jobs import STEP_SECONDS
 from tests.support.server_process import ServerProcess
 from tests.support.worker_processes import PATIENCE_SECONDS
 
 SHUTDOWN_SECONDS = 8.0
+REQUEST_SECONDS = 2.0
 
 
 @pytest.fixture
@@ -110,6 +112,35 @@ def test_a_killed_server_loses_nothing(tmp_path: Path, store_url: str, manager: 
             assert time.monotonic() < end
             time.sleep(0.1)
     assert manager.get_job_status(held.id) is JobStatus.QUEUED
+
+
+def test_a_job_that_takes_longer_than_requests_may_goes_on_from_one_to_the_next(
+    tmp_path: Path, store_url: str, manager: JobManager
+) -> None:
+    """Three requests' time of work: each answers in its time, and the next goes on where it ended."""
+    steps = int(2.5 * REQUEST_SECONDS / STEP_SECONDS)
+    job = manager.submit("served_in_slices", {"steps": steps})
+    settings = {"TORPOR_STORE_URL": store_url, "TORPOR_REQUEST_SECONDS": str(REQUEST_SECONDS)}
+    took: list[float] = []
+    with ServerProcess(tmp_path, **settings) as server:
+        assert server.url
+        end = time.monotonic() + PATIENCE_SECONDS
+        while not manager.get_job_status(job.id).is_terminal:
+            began = time.monotonic()
+            answer = push(server, Hint(job.id))
+            took.append(time.monotonic() - began)
+            assert (answer.status_code, answer.json()["outcome"]) == (200, "done"), server.said
+            assert time.monotonic() < end, server.said
+    ended = manager.get_job(job.id)
+    assert (ended.status, ended.retries_used, ended.lease_losses) == (JobStatus.COMPLETED, 0, 0)
+    assert ended.slices >= 2
+    assert len(server.noted("slice")) == len(took) == ended.slices + 1 == ended.attempt
+    # No step is done twice: a slice ends at a checkpoint, which is stored.
+    assert [len(server.noted(f"step{number}")) for number in range(steps)] == [1] * steps
+    # An answer takes as long as a step more at most; a slow machine gets the shutdown time.
+    assert max(took) < REQUEST_SECONDS + SHUTDOWN_SECONDS
+    outcomes = [str(run.outcome) for run in manager.get_run_history(job_id=job.id)]
+    assert sorted(outcomes) == ["completed", *["sliced"] * ended.slices]
 
 
 def _unanswered(server: ServerProcess, job: Job) -> None:
