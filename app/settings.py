@@ -1,6 +1,6 @@
 """Settings: from the environment (`TORPOR_…`), a `.env` file, or code.
 
-`TORPOR_STORE_URL` picks the store by itself; without it seed 001's names do:
+`TORPOR_STORE_URL` picks the store by itself; without it the settings of its parts do:
 `settings.job.store_type`, `settings.storage.database.dialect`, and so on, in the environment
 `TORPOR_JOB__STORE_TYPE`, `TORPOR_STORAGE__DATABASE__DIALECT`.
 
@@ -28,7 +28,7 @@ Days = Annotated[float, Field(ge=0, le=CENTURY, allow_inf_nan=False)]
 
 
 class DatabaseSettings(BaseModel):
-    """A SQL database, in seed 001's words."""
+    """A SQL database, part by part."""
 
     model_config = _CHECKED
 
@@ -59,7 +59,7 @@ class StorageSettings(BaseModel):
 
 
 class JobSettings(BaseModel):
-    """How jobs are kept, in seed 001's words."""
+    """How jobs are kept, and for how long."""
 
     model_config = _CHECKED
 

@@ -115,7 +115,7 @@ class JobContext(OnceVerbs, LockVerbs):
 
     @property
     def settings(self) -> dict[str, Json]:
-        """The settings given at creation (seed 002)."""
+        """The settings given at creation."""
         return self._holder.job.settings
 
     @property

@@ -97,7 +97,8 @@ class JobOptions(BaseModel):
     rate_burst: int = Field(default=1, ge=1, le=10_000)
     """How many of them may begin at once after a quiet time."""
     batch_size: int | None = Field(default=None, ge=1)
-    """How many items the handler should take at once; handed to it, not acted upon."""
+    """How many items the handler is to take at once. The engine does not act upon it; the handler reads it from its own
+    definition: `my_handler.definition.options.batch_size`."""
     dependencies: tuple[str, ...] = ()
     preserve_order: bool = False
     """Whether jobs of the type run one at a time, in the order in which they were created."""

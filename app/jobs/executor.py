@@ -40,7 +40,7 @@ ProgressCallback = Callable[[JobProgress], Awaitable[None] | None]
 
 
 class ExecutionContext:
-    """What seed 000's handlers are given: the context, with `is_cancelled` as a method."""
+    """What a handler is given that `register_handler` added: the context, with `is_cancelled` as a method."""
 
     def __init__(self, inner: JobContext) -> None:
         self._inner = inner
@@ -61,7 +61,7 @@ JobHandler = Callable[[ExecutionContext], Awaitable[JobResult]]
 
 
 def handler_definition(job_type: str, handler: JobHandler) -> JobDefinition:
-    """The definition of a seed 000 handler, which takes an `ExecutionContext`."""
+    """The definition of a handler that takes an `ExecutionContext` and returns a `JobResult`."""
 
     async def call(ctx: JobContext) -> JobResult:
         return await handler(ExecutionContext(ctx))
@@ -118,7 +118,7 @@ class NullLease:
 
 
 class JobExecutor:
-    """A bounded runner of handlers. On its own it runs jobs without a store (seed 000); workers give it leases."""
+    """A bounded runner of handlers. On its own it runs jobs without a store; workers give it leases."""
 
     def __init__(
         self,
@@ -176,7 +176,7 @@ class JobExecutor:
         return len(self._attempts)
 
     def register_handler(self, job_type: str, handler: JobHandler) -> None:
-        """Let a function handle a type: seed 000's way."""
+        """Let a function handle a type: it is given an `ExecutionContext` and returns a `JobResult`."""
         self._registry.add(handler_definition(job_type, handler))
 
     async def close(self) -> None:

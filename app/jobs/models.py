@@ -196,7 +196,7 @@ class Job(BaseModel):
     """One durable unit of work.
 
     The engine says every job's id and times. One that is made by hand, for an executor without a store, gets an id
-    and the time by itself (seed 000).
+    and the time by itself.
     """
 
     model_config = ConfigDict(use_attribute_docstrings=True)
@@ -391,7 +391,7 @@ LATE = "-late"
 """Ends the id of such a summary."""
 
 AttemptLog = RunSummary
-"""Seed 004's name of the same record."""
+"""The same record under another name, which says that there is one for each attempt."""
 
 ModelT = TypeVar("ModelT", Job, RunSummary)
 

@@ -1,4 +1,4 @@
-"""Seed 001's application facade: the manager under another name, answering dicts."""
+"""An application's facade: the manager under another name, answering dicts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""In-process progress: one publisher, many subscribers, nobody waits for anybody (seed 000)."""
+"""In-process progress: one publisher, many subscribers, nobody waits for anybody."""
 
 from __future__ import annotations
 

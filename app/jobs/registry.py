@@ -9,7 +9,7 @@ from app.jobs.definition import JobDefinition
 from app.jobs.errors import DuplicateJobType, UnknownJobType
 
 CUSTOM = "custom"
-"""The type of jobs that are created without one (seed 001)."""
+"""The type of jobs that are created without one."""
 
 
 class JobType(str):
@@ -20,7 +20,7 @@ class JobType(str):
 
     __slots__ = ()
 
-    # Seed 000's names, which exist without a handler.
+    # Names that exist without a handler: jobs of these types may be built before any code for them is registered.
     BACKTEST: JobType
     OPTIMIZATION: JobType
     SIGNAL_GENERATION: JobType
@@ -105,7 +105,7 @@ class Registry:
 
 
 class JobRegistry:
-    """Seed 003's view of the process's own registry."""
+    """The process's own registry: every type that `@job` registered, and each one's options as plain data."""
 
     registry = Registry()
 

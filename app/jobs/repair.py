@@ -1,6 +1,6 @@
 """The repair loop: run, and when it went wrong let a repairer mend the cause and run again.
 
-Known from seed 004: `max_repairs` counts the tries after the first. When nothing can be repaired, or every
+`max_repairs` counts the tries after the first. When nothing can be repaired, or every
 try is used up, the job waits for a person with everything that was tried.
 """
 

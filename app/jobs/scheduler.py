@@ -1,4 +1,4 @@
-"""Seed 002's facade over the manager, in that seed's words: modules, inputs, and jobs that are stopped."""
+"""`JobScheduler`: the manager in other words, of modules, inputs, and jobs that are stopped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Class-based handlers (seed 003): validation hooks, the work, and what to do about errors."""
+"""Class-based handlers: validation hooks, the work, and what to do about errors."""
 
 from __future__ import annotations
 

@@ -268,7 +268,7 @@ def _take_turn(job: Job, event: TakeTurn, now: datetime) -> Job:
 
 
 def _lose_lease(job: Job, event: LoseLease, now: datetime) -> Job:
-    """Engine.md section 3.4: losses are counted apart from retries, and an abandoned lease is no loss."""
+    """A lease ran out: losses are counted apart from retries, and a lease that its holder had abandoned is no loss."""
     abandoned = job.outcome
     losses = job.lease_losses + (1 if abandoned is None else 0)
     kept: dict[str, Any] = {"lease_losses": losses, "outcome": abandoned or Outcome.LEASE_LOST}

@@ -1,4 +1,4 @@
-"""The job context, where interactive agents look for it (seed 004). Workers import `app.jobs.context`."""
+"""The job context, where interactive agents look for it. Workers import `app.jobs.context`."""
 
 from app.jobs.context import (
     JobContext,

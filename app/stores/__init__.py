@@ -23,7 +23,7 @@ _MODULES = {
 __all__ = ["DatabaseJobStore", "FileJobStore", "FirestoreJobStore", "MemoryJobStore"]
 
 JobStore: TypeAlias = Store
-"""Seed 001's name of the protocol, for those who write a store of their own."""
+"""The protocol under the name that goes with the stores' own names, for those who write a store of their own."""
 
 
 if not TYPE_CHECKING:

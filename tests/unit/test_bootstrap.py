@@ -138,7 +138,7 @@ def test_options_come_from_settings() -> None:
 
 
 def test_settings_and_engine_have_the_same_defaults() -> None:
-    # Seed 001's grace of five minutes is a setting; an engine that was put together by hand takes back at once.
+    # The grace of five minutes is a setting; an engine that was put together by hand takes back at once.
     assert options_of(plain()) == replace(EngineOptions(), recovery_timeout=timedelta(minutes=5))
 
 

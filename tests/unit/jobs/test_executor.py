@@ -1,4 +1,4 @@
-"""The executor on its own, without a store (seed 000): a job in, the same job with its result out."""
+"""The executor on its own, without a store: a job in, the same job with its result out."""
 
 from __future__ import annotations
 

@@ -524,7 +524,7 @@ async def test_retention_can_be_said_in_days(engine: Engine) -> None:
     assert (await manager.cancel_job(job.id)).expire_at == NOON + timedelta(days=2)
 
 
-# --- seed 001's application --------------------------------------------------------------------------
+# --- the facade of an application --------------------------------------------------------------------
 
 
 async def test_the_application_answers_in_dicts(engine: Engine) -> None:
