@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from app.jobs.clock import Clock
 from app.jobs.definition import JobDefinition, define
 from app.jobs.errors import BadInput, PayloadInvalid
 from app.jobs.events import Start
@@ -20,6 +21,7 @@ from app.jobs.records import JobRecords
 from app.jobs.registry import Registry
 from app.jobs.transitions import transition
 from app.jobs.turns import turn_of_type
+from app.jobs.waking import WakeUps
 from app.stores.base import Write
 
 logger = logging.getLogger(__name__)
@@ -101,10 +103,14 @@ def job_after(job: Job, registry: Registry, now: datetime) -> Job | None:
 class Aftermath:
     """Puts failures' jobs into the commits that end jobs."""
 
-    def __init__(self, records: JobRecords, registry: Registry, max_depth: int) -> None:
+    def __init__(
+        self, records: JobRecords, registry: Registry, max_depth: int, clock: Clock, wake_ups: WakeUps
+    ) -> None:
         self._records = records
         self._registry = registry
         self._max_depth = max_depth
+        self._clock = clock
+        self._wake_ups = wake_ups
 
     def writes(self, before: Job, after: Job, now: datetime) -> Sequence[Write]:
         """What goes into the commit of this change of status."""
@@ -115,3 +121,9 @@ class Aftermath:
             logger.error("job %s failed, and no %s was created: %d deep", after.id, made.type, made.depth)
             return ()
         return self._records.insert(made)
+
+    async def noted(self, job: Job) -> None:
+        """Let workers be told of the job that was created by the end of this one, if one was."""
+        made = job_after(job, self._registry, self._clock.now())
+        if made is not None and made.depth <= self._max_depth:
+            self._wake_ups.note(made)

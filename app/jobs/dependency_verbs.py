@@ -80,14 +80,17 @@ class DependencyVerbs(JobReader):
             if cursor is None:
                 return found
 
-    async def _requeued(self, job_id: str, decide: Callable[[Job], Requeue]) -> Job:
+    async def _requeued(self, job_id: str, decide: Callable[[Job], Requeue], from_step: str | None = None) -> Job:
         """Run an ended job again, after what it depends on."""
         runtime = await self._ready()
-        return await self._told(runtime, await runtime.links.requeue(job_id, decide))
+        return await self._told(runtime, await runtime.links.requeue(job_id, decide, from_step))
 
     @staticmethod
     async def _told(runtime: Runtime, job: Job) -> Job:
+        """What follows from a change by hand: those who wait for the end, or for the turn, of the job go on."""
         if job.is_terminal:
             await runtime.settled(job)
+        else:
+            await runtime.limits.turns.ended(job)
         await runtime.wake_ups.send()
         return job

@@ -1,5 +1,5 @@
-"""Seed 004's functions on the bound engine: a job is polled, leased, and then completed, failed or retried; and the
-history of what ran.
+"""Functions on the bound engine: a job is polled, leased, and then completed, failed or retried; and the history of
+what ran.
 
 They are for code that runs its own loop; a `Worker` does all of this, and renews leases as well.
 """
@@ -13,7 +13,7 @@ from typing import Any
 from app.jobs.attempt import error_of
 from app.jobs.binding import current_manager
 from app.jobs.errors import LONGEST_DELAY_SECONDS, BadInput
-from app.jobs.events import Complete, Fail, Release, Retry
+from app.jobs.events import Complete, Event, Fail, Release, Retry
 from app.jobs.lease import Lease
 from app.jobs.models import Job, JobError, JobQueue, JobResult, JobStatus, Json, RunSummary
 from app.jobs.queue import QUEUES
@@ -96,13 +96,20 @@ async def lease_job(job: Job, worker_id: str | None = None) -> Lease | None:
     return await runtime.queue.claim_job(worker_id or worker_name(), job.id)
 
 
+async def _settled(lease: Lease, event: Event) -> Job:
+    """End a lease, and let go on who waits for the job or for its turn."""
+    job = await lease.settle(event)
+    await current_manager().runtime.settled(job)
+    return job
+
+
 async def complete_job(lease: Lease, data: Json = None) -> Job:
     """End a leased job as COMPLETED.
 
     Raises:
         LeaseLost: somebody else has it.
     """
-    return await lease.settle(Complete(JobResult(success=True, data=data)))
+    return await _settled(lease, Complete(JobResult(success=True, data=data)))
 
 
 def _error(error: BaseException | str) -> JobError:
@@ -116,7 +123,7 @@ async def fail_job(lease: Lease, error: BaseException | str) -> Job:
         LeaseLost: somebody else has it.
     """
     kept = _error(error)
-    return await lease.settle(Fail(kept, JobResult(success=False, error=kept.message)))
+    return await _settled(lease, Fail(kept, JobResult(success=False, error=kept.message)))
 
 
 async def retry_job(lease: Lease, error: BaseException | str, after_seconds: float | None = None) -> Job:
@@ -134,7 +141,7 @@ async def retry_job(lease: Lease, error: BaseException | str, after_seconds: flo
     runtime = current_manager().runtime
     policy = delay_seconds(job.retry_backoff, job.retry_delay_seconds, job.retries_used, runtime.chance.fraction())
     delay = policy if after_seconds is None else after_seconds
-    return await lease.settle(Retry(_error(error), runtime.clock.now() + timedelta(seconds=delay)))
+    return await _settled(lease, Retry(_error(error), runtime.clock.now() + timedelta(seconds=delay)))
 
 
 async def release_job(lease: Lease) -> Job:
@@ -143,7 +150,7 @@ async def release_job(lease: Lease) -> Job:
     Raises:
         LeaseLost: somebody else has it.
     """
-    return await lease.settle(Release())
+    return await _settled(lease, Release())
 
 
 async def recover_stuck_jobs() -> int:

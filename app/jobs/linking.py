@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from app.jobs.dependencies import GATE_SIZE, MAX_DEPENDENCIES, effect_of, gate, guard, linked, linked_again
 from app.jobs.errors import BadInput, DependencyCycle, JobNotFound
 from app.jobs.events import AddDependency, RemoveDependency, Requeue
+from app.jobs.forgetting import forgotten, sent_ahead
 from app.jobs.graph import READ_TOGETHER, path_up
 from app.jobs.lease import LeaseParts
 from app.jobs.models import Job, JobStatus, changed
@@ -202,15 +203,17 @@ class Links:
 
     # --- again ---
 
-    async def requeue(self, job_id: str, decide: Callable[[Job], Requeue]) -> Job:
+    async def requeue(self, job_id: str, decide: Callable[[Job], Requeue], from_step: str | None = None) -> Job:
         """Run an ended job again; it waits for what it depends on and is not COMPLETED.
 
         Args:
             job_id: the job.
             decide: the event for the job as it is now.
+            from_step: a recorded step; it and all that were called after it are forgotten, in the same commit.
 
         Raises:
             JobNotFound, IllegalTransition: there is no such job, or it is in another state.
+            BadInput: it has no such step.
         """
         answer: StoreError
         for _ in range(MAX_TRIES):
@@ -218,7 +221,12 @@ class Links:
             if before is None:
                 raise JobNotFound(job_id)
             now = self._parts.clock.now()
-            after = transition(before, decide(before), now)
+            event = decide(before)
+            after = transition(before, event, now)
+            deletes: list[Write] = []
+            if from_step is not None:
+                without, deletes = await forgotten(self._parts, before, from_step)
+                after = transition(without, event, now)
             # Those that are gone had ended, and nobody can complete them any more.
             parents = [parent for parent in await self._find(before.depends_on) if parent is not None]
             gates, uncovered = await self._gates_for(before, parents, _Gates(()))
@@ -227,7 +235,7 @@ class Links:
             waited_for = set(after.unmet)
             unit = [*gates.guards, *(guard(parent) for parent in uncovered if parent.id in waited_for)]
             try:
-                return await self._write(before, after, unit)
+                return await self._write(before, after, unit, deletes)
             except (PreconditionFailed, OutcomeUnknown) as problem:
                 answer = problem
         raise answer
@@ -329,9 +337,11 @@ class Links:
         codec = self._parts.records.codec
         return [None if record is None else codec.job(record) for page in found for record in page]
 
-    async def _write(self, before: Job, after: Job, unit: Sequence[Write]) -> Job:
+    async def _write(self, before: Job, after: Job, unit: Sequence[Write], deletes: Sequence[Write] = ()) -> Job:
         after, more = self._parts.settlement.complete(before, after, self._parts.clock.now())
         writes = [*unit, *more, *self._parts.records.update(before, after)]
+        if deletes:
+            writes = [*await sent_ahead(self._parts, before, deletes, len(writes)), *writes]
         try:
             versions = await self._parts.commits.commit(writes)
         except OutcomeUnknown:

@@ -21,7 +21,6 @@ from app.jobs.errors import BadInput, IllegalTransition, JobNotFound, NoHandler
 from app.jobs.event_verbs import EventVerbs
 from app.jobs.events import Event, RequestCancel, RequestPause, Requeue, Resume, Start
 from app.jobs.executor import JobHandler, handler_definition
-from app.jobs.forgetting import forget_steps
 from app.jobs.middleware import Middleware
 from app.jobs.models import Job, JobStatus, Json
 from app.jobs.pause_verbs import PauseVerbs
@@ -137,7 +136,7 @@ class AsyncJobManager(
         return self._work is not None and not self._work.done()
 
     def register_handler(self, job_type: str, handler: JobHandler) -> None:
-        """Let a function handle a type: seed 000's way, with an `ExecutionContext`."""
+        """Let a function handle a type, without `@job`: it is given an `ExecutionContext` and returns a `JobResult`."""
         self.runtime.registry.add(handler_definition(job_type, handler))
 
     # --- create ---
@@ -324,7 +323,7 @@ class AsyncJobManager(
 
         Raises:
             JobNotFound, IllegalTransition: there is no such job, or it is in another state.
-            BadInput: a payload that does not fit, no duration, or no such step.
+            BadInput: a payload that does not fit, no duration, or no such step; nothing was changed.
         """
         limit = None if max_duration is None else duration_seconds(max_duration, "max_duration")
         given = {"settings": settings, "checkpoint": checkpoint, "max_duration_seconds": limit}
@@ -334,20 +333,11 @@ class AsyncJobManager(
             changes = {name: value for name, value in {**given, "payload": checked}.items() if value is not None}
             return Requeue(keep_checkpoint, changes)
 
-        if from_step is not None:
-            check_revision(revision, await self.get_job(job_id))
-            await forget_steps((await self._ready()).parts, job_id, from_step)
-        return await self._requeued(job_id, at_revision(revision, decide))
+        return await self._requeued(job_id, at_revision(revision, decide), from_step)
 
     async def _changed(self, job_id: str, decide: Callable[[Job], Event | None]) -> Job:
-        await self._ready()
-        job = await self.runtime.queue.apply(job_id, decide)
-        if job.is_terminal:
-            await self.runtime.settled(job)
-        else:
-            await self.runtime.limits.turns.ended(job)
-        await self.runtime.wake_ups.send()
-        return job
+        runtime = await self._ready()
+        return await self._told(runtime, await runtime.queue.apply(job_id, decide))
 
     async def delete_job(self, job_id: str, *, revision: int | None = None) -> None:
         """Remove a job with its log, results and chunks; its run summaries stay.

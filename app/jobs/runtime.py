@@ -120,8 +120,9 @@ class Runtime:
             self.chance,
             self.options.shards,
         )
-        aftermath = Aftermath(self.records, self.registry, self.options.max_depth)
+        aftermath = Aftermath(self.records, self.registry, self.options.max_depth, self.clock, self.wake_ups)
         self.parts.settlement.companions.append(aftermath.writes)
+        self.followups.append(aftermath.noted)
         self.uniques = Uniques(self.parts, self.queue, self.links)
         self.overlap = OverlapGuard(self.records)
         self.manager: AsyncJobManager | None = None

@@ -84,7 +84,7 @@ async def test_a_job_that_is_tried_again_keeps_its_turn(site: Site) -> None:
     assert notes.ran == ["first", "first", "second"]
 
 
-@pytest.mark.parametrize("way", ["cancelled", "paused", "deleted"])
+@pytest.mark.parametrize("way", ["cancelled", "paused", "deleted", "waits"])
 async def test_whoever_leaves_passes_its_turn_on(site: Site, way: str) -> None:
     Notes(site)
     peer = await site.peer()
@@ -95,6 +95,9 @@ async def test_whoever_leaves_passes_its_turn_on(site: Site, way: str) -> None:
             await peer.manager.cancel_job(first)
         case "paused":
             await peer.manager.pause_job(first)
+        case "waits":
+            held = await peer.manager.create_job("keyed", {"key": "other"})
+            await peer.manager.add_job_dependency(first, held.id)
         case _:
             await peer.manager.delete_job(first)
     job = await peer.get(second)

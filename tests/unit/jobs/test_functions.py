@@ -1,4 +1,4 @@
-"""Seed 004's functions: a loop of one's own over poll, lease, and complete, fail or retry."""
+"""Functions on the bound engine: a loop of one's own over poll, lease, and complete, fail or retry."""
 
 from __future__ import annotations
 
@@ -179,3 +179,14 @@ async def test_stuck_jobs_are_recovered(bound: Engine) -> None:
     with pytest.raises(LeaseLost):
         await complete_job(lease)
     assert [run.id for run in await bound.runs(lease.job.id)] == [f"{lease.job.id}-1", f"{lease.job.id}-1-late"]
+
+
+async def test_who_waits_for_a_job_or_its_turn_goes_on_at_its_end(bound: Engine) -> None:
+    """Given a loop of one's own, when it ends a job, then nobody who waits for it has to wait for the watchdog too."""
+    lease = await leased(concurrency_key="one")
+    dependent = await create_job("it", dependencies=[lease.job.id])
+    parked = await create_job("it", concurrency_key="one")
+    assert ((await bound.get(dependent.id)).status, parked.ready_at) == (JobStatus.PENDING, None)
+    await complete_job(lease)
+    assert (await bound.get(dependent.id)).status is Q
+    assert (await bound.get(parked.id)).holds_turn is True

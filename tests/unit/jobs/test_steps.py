@@ -25,7 +25,7 @@ from app.jobs import (
     PermanentError,
     get_current_job_context,
 )
-from app.jobs.errors import StepNameTwice, StepsChanged
+from app.jobs.errors import RevisionChanged, StepNameTwice, StepsChanged
 from app.jobs.models import Job
 from app.jobs.steps import Step as RecordedStep
 from app.jobs.steps import StepBook, StepKind, step_id
@@ -385,6 +385,40 @@ async def test_what_cannot_be_retried_from_a_step_is_refused(engine: Engine) -> 
     with pytest.raises(JobNotFound):
         await engine.manager.retry_job("nobody", from_step="only")
     assert (await engine.records())["steps"] == 2
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"payload": {"other": 1}},
+        {"settings": {"x": object()}},
+        {"checkpoint": object()},
+        {"max_duration": "never"},
+        {"revision": 99},
+    ],
+    ids=lambda wrong: next(iter(wrong)),
+)
+@pytest.mark.parametrize("room", [500, 4], ids=["one commit", "several commits"])
+async def test_a_refused_retry_has_forgotten_no_step(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, wrong: dict[str, Any], room: int
+) -> None:
+    """Given a failed job with steps, when a retry from its first one is refused, then all are recorded as before."""
+    limits = replace(engine.store.limits(), writes_per_commit=room)
+    monkeypatch.setattr(engine.store, "limits", lambda: limits)
+
+    @engine.job("it", max_retries=0)
+    async def handler(ctx: JobContext, n: int = 0) -> None:
+        for number in range(10):
+            await ctx.step(f"s{number}", str)
+        raise Broken
+
+    job_id = await engine.submitted("it")
+    await engine.drain()
+    before = await engine.get(job_id)
+    with pytest.raises((BadInput, RevisionChanged)):
+        await engine.manager.retry_job(job_id, from_step="s0", **wrong)
+    after = await engine.get(job_id)
+    assert (after.version, after.steps, (await engine.records())["steps"]) == (before.version, 10, 10)
 
 
 # --- asked to stop between steps ---------------------------------------------------------------------

@@ -144,3 +144,20 @@ async def test_what_waits_for_an_ended_job_is_woken_once(manager: AsyncJobManage
 
 def test_nothing_is_worth_no_hint() -> None:
     assert hints_for([]) == []
+
+
+async def test_the_job_that_a_failure_creates_is_told_of(
+    runtime: Runtime, manager: AsyncJobManager, ear: Ear, clock: FakeClock
+) -> None:
+    @job("clear_up", registry=runtime.registry)
+    async def clear_up(**about: object) -> None: ...
+
+    @job("breaks", registry=runtime.registry, max_retries=0, on_failure="clear_up")
+    async def breaks() -> None:
+        raise RuntimeError
+
+    await manager.submit("breaks")
+    ear.take()
+    await Worker(runtime).run(max_jobs=1)
+    (made,) = await manager.list_jobs(type="clear_up")
+    assert Hint(made.id) in ear.take()
