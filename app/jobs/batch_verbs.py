@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import Any
 
 from app.jobs.batch_plan import MAX_JOBS, BatchPlan, Links, check_graph, plan_of
-from app.jobs.batches import BatchInfo, BatchStatus, JobBatch, NewBatch, Progress
+from app.jobs.batches import BatchInfo, BatchStatus, JobBatch, NewBatch
 from app.jobs.cancelling import cancelled
 from app.jobs.codec import canonical_json
 from app.jobs.errors import BadInput, BatchNotFound, IdempotencyConflict
@@ -16,6 +16,7 @@ from app.jobs.listing import JobFilter, page_of
 from app.jobs.models import Job, JobStatus, is_key
 from app.jobs.preparing import prepared
 from app.jobs.queue import job_id_of_key
+from app.jobs.ramp import Progress
 from app.jobs.reader import JobReader, Jobs
 from app.jobs.request import JobRequest, check_reason, request_of
 from app.jobs.runtime import Runtime

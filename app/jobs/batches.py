@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -16,12 +16,14 @@ from enum import StrEnum
 from app.jobs.batch_plan import BatchPlan
 from app.jobs.codec import SCHEMA_VERSION
 from app.jobs.dependencies import guard
+from app.jobs.errors import BadInput
 from app.jobs.lease import LeaseParts
 from app.jobs.linking import Links
 from app.jobs.manifest import page_id, pages_of, read_lines, unit_of
 from app.jobs.models import Job, JobStatus
 from app.jobs.queue import MAX_TRIES
-from app.jobs.ramp import Ramp
+from app.jobs.ramp import Progress, Ramp
+from app.jobs.records import is_job_id
 from app.jobs.release import Release
 from app.stores.base import (
     Delete,
@@ -42,8 +44,6 @@ logger = logging.getLogger(__name__)
 
 Planning = Callable[[Mapping[str, Job]], BatchPlan]
 """What is to be written, given the jobs outside of the batch as they are now."""
-Progress = Callable[[int, int], object]
-"""Is told how many of how many jobs are written."""
 
 PAGES_KEPT = timedelta(days=7)
 """How long the pages of a batch that never came to count are kept."""
@@ -57,6 +57,15 @@ class BatchStatus(StrEnum):
 
     CREATING = "creating"
     OPEN = "open"
+
+
+def batch_closed(batch_id: str) -> BadInput:
+    """The refusal of one more job for a batch that was created with all of its jobs."""
+    return BadInput(
+        "batch_id",
+        f"batch {batch_id!r:.200} has all of its jobs already",
+        "create another batch with create_job_batch, or give an id that no batch has",
+    )
 
 
 @dataclass(slots=True)
@@ -130,17 +139,23 @@ class NewBatch:
 class Batches:
     """Writes batches, and brings to an end what a crash has left half written."""
 
-    def __init__(self, parts: LeaseParts, links: Links, release: Release) -> None:
+    def __init__(self, parts: LeaseParts, links: Links, release: Release, ramp: Ramp) -> None:
         self._parts = parts
         self._store = parts.store
         self._links = links
         self._release = release
-        self._ramp = Ramp(parts.clock, parts.store.limits().bulk_writes_per_second)
+        self._ramp = ramp
 
     async def find(self, batch_id: str) -> Record | None:
         """The record of a batch, if it has one."""
         (record,) = await self._store.get("batches", [batch_id])
         return record
+
+    async def closed(self, batch_ids: Iterable[str]) -> set[str]:
+        """Those of some ids which batches have that were created as such: no further job can be put into one."""
+        ids = sorted({batch_id for batch_id in batch_ids if is_job_id(batch_id)})
+        found = await self._store.get("batches", ids) if ids else []
+        return {record.id for record in found if record is not None}
 
     # --- create ---
 

@@ -18,6 +18,7 @@ from app.jobs.graph import READ_TOGETHER, path_up
 from app.jobs.lease import LeaseParts
 from app.jobs.models import Job, JobStatus, changed
 from app.jobs.queue import MAX_TRIES, Queue
+from app.jobs.ramp import Pace
 from app.jobs.request import JobRequest
 from app.jobs.settlement import is_state
 from app.jobs.transitions import transition
@@ -87,13 +88,22 @@ class Links:
         newest = max(found, key=lambda record: (record.fields["created_at"], record.id), default=None)
         return None if newest is None else newest.id
 
-    async def create_all(self, jobs: Sequence[Job], wanted: Sequence[Sequence[str]]) -> list[Job]:
+    async def create_all(
+        self, jobs: Sequence[Job], wanted: Sequence[Sequence[str]], pace: Pace | None = None
+    ) -> list[Job]:
         """Store new jobs, each by itself, with what each depends on; see `create` and `Queue.create`."""
         for ids in wanted:
             if ids:
                 await self.parents(ids)  # before anything is written
-        free = iter(await self._queue.create([job for job, ids in zip(jobs, wanted, strict=True) if not ids]))
-        return [await self.create(job, ids) if ids else next(free) for job, ids in zip(jobs, wanted, strict=True)]
+        free = iter(await self._queue.create([job for job, ids in zip(jobs, wanted, strict=True) if not ids], pace))
+        created: list[Job] = []
+        for job, ids in zip(jobs, wanted, strict=True):
+            if ids and pace is not None:
+                await pace.take(1 + len(ids))
+            created.append(await self.create(job, ids) if ids else next(free))
+            if ids and pace is not None:
+                pace.wrote(1)
+        return created
 
     async def parents(self, ids: Sequence[str], field: str = "dependencies") -> list[Job]:
         """The jobs that are to be depended on, as they are now.

@@ -21,6 +21,7 @@ from app.jobs.events import Event, LoseLease
 from app.jobs.lease import Lease, LeaseParts
 from app.jobs.models import Job, JobQueue, changed
 from app.jobs.options import EngineOptions
+from app.jobs.ramp import SENT_TOGETHER, Pace
 from app.jobs.records import SET_ASIDE
 from app.jobs.settlement import is_state
 from app.jobs.summaries import run_id, told_apart
@@ -73,14 +74,30 @@ class Queue:
 
     # --- create ---
 
-    async def create(self, jobs: Sequence[Job]) -> list[Job]:
+    async def create(self, jobs: Sequence[Job], pace: Pace | None = None) -> list[Job]:
         """Store new jobs, each by itself; one whose idempotency key is taken is answered with the job there.
+
+        Args:
+            jobs: what is to be stored.
+            pace: kept to, and told how far this is; without one all of them go at once.
 
         Raises:
             BadInput: user data that cannot be stored; nothing was written.
             IdempotencyConflict: a key's job differs in type or payload.
         """
         prepared = [(job, self._parts.records.insert(job)) for job in jobs]
+        size = max(1, len(jobs)) if pace is None else SENT_TOGETHER
+        created: list[Job] = []
+        for start in range(0, len(prepared), size):
+            some = prepared[start : start + size]
+            if pace is not None:
+                await pace.take(sum(len(unit) for _, unit in some))
+            created += await self._created(some)
+            if pace is not None:
+                pace.wrote(len(some))
+        return created
+
+    async def _created(self, prepared: Sequence[tuple[Job, list[Write]]]) -> list[Job]:
         placed = [await self._placed(job, unit) for job, unit in prepared]
         created: list[Job] = []
         answers = await _gather([self._parts.commits.send(unit) for _, unit in placed])

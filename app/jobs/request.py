@@ -74,6 +74,7 @@ class JobRequest(BaseModel):
     """The type of a job that is created if this one ends FAILED or needs review; by default its type says."""
     parent_id: Key | None = None
     batch_id: Key | None = None
+    """A name of the caller's own for jobs that belong together; batches from `create_job_batch` take no further one."""
 
     @field_validator("dependencies", mode="before")
     @classmethod

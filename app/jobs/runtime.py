@@ -25,6 +25,7 @@ from app.jobs.parking import Parking
 from app.jobs.parking_duty import ParkingDuty
 from app.jobs.progress import ProgressBroker
 from app.jobs.queue import Queue
+from app.jobs.ramp import Ramp
 from app.jobs.records import JobRecords
 from app.jobs.registry import JobRegistry, Registry
 from app.jobs.release import Release
@@ -96,7 +97,9 @@ class Runtime:
         self.arrivals = Arrivals(self.parts, self.queue)
         self.links = Links(self.parts, self.queue)
         self.release = Release(self.queue, self.parts, self._follow)
-        self.batches = Batches(self.parts, self.links, self.release)
+        self.ramp = Ramp(self.clock, store.limits().bulk_writes_per_second)
+        """The pace of all that this process writes in bulk."""
+        self.batches = Batches(self.parts, self.links, self.release, self.ramp)
         self.followups: list[Followup] = [
             self.limits.turns.ended,
             self.limits.locks.look_again,

@@ -18,6 +18,7 @@ from app.jobs.lease import LeaseParts
 from app.jobs.linking import Links
 from app.jobs.models import Job, changed
 from app.jobs.queue import MAX_TRIES, Queue
+from app.jobs.ramp import Pace
 from app.jobs.request import WHILE_ACTIVE, JobRequest
 from app.stores.base import (
     Delete,
@@ -91,7 +92,11 @@ class Uniques:
         self._links = links
 
     async def create_all(
-        self, requests: Sequence[JobRequest], jobs: Sequence[Job], wanted: Sequence[Sequence[str]]
+        self,
+        requests: Sequence[JobRequest],
+        jobs: Sequence[Job],
+        wanted: Sequence[Sequence[str]],
+        pace: Pace | None = None,
     ) -> list[Job]:
         """Store new jobs, each by itself, with what each depends on and the key that it asks for.
 
@@ -99,6 +104,7 @@ class Uniques:
             requests: what was asked.
             jobs: what they make.
             wanted: what each depends on.
+            pace: see `Queue.create`.
 
         Returns:
             The jobs; with `existing=True` those that were there already.
@@ -108,13 +114,17 @@ class Uniques:
         """
         keys = [unique_of(request, job) for request, job in zip(requests, jobs, strict=True)]
         if not any(keys):
-            return await self._links.create_all(jobs, wanted)
+            return await self._links.create_all(jobs, wanted, pace)
         plain = [place for place, key in enumerate(keys) if key is None]
-        free = await self._links.create_all([jobs[place] for place in plain], [wanted[place] for place in plain])
+        free = await self._links.create_all([jobs[place] for place in plain], [wanted[place] for place in plain], pace)
         created = dict(zip(plain, free, strict=True))
         for place, key in enumerate(keys):
             if key is not None:
+                if pace is not None:
+                    await pace.take(2 + len(wanted[place]))
                 created[place] = await self._create(jobs[place], key, wanted[place])
+                if pace is not None:
+                    pace.wrote(1)
         return [created[place] for place in range(len(jobs))]
 
     async def unit(self, request: JobRequest, job: Job, ids: Sequence[str]) -> tuple[Job, list[Write]]:

@@ -247,6 +247,18 @@ async def test_what_is_no_batch(engine: Engine) -> None:
     assert await engine.manager.cancel_batch("my own") == 1
 
 
+@pytest.mark.parametrize("ended", [False, True])
+async def test_no_further_job_is_put_into_a_batch(engine: Engine, ended: bool) -> None:
+    """What is counted, and what runs when all have ended, holds for the jobs that the batch was created with."""
+    register(engine)
+    batch = await engine.manager.create_job_batch(items(2))
+    if ended:
+        await engine.drain()
+    with pytest.raises(BadInput, match=r"batch_id: .* has all of its jobs already; create another .*create_job_batch"):
+        await engine.manager.create_job("it", batch_id=batch.id)
+    assert len(await engine.manager.list_jobs()) == 2
+
+
 async def test_batches_are_listed_newest_first_and_go_with_their_last_job(engine: Engine) -> None:
     register(engine)
     made = []

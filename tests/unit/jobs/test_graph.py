@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -43,7 +44,7 @@ def test_a_graph_has_either_an_order_or_a_cycle(parents: list[list[int]]) -> Non
         assert len(cycle) >= 2
         assert cycle[0] == cycle[-1]
         assert len(set(cycle)) == len(cycle) - 1
-        assert all(parent in parents[child] for child, parent in zip(cycle, cycle[1:], strict=False))
+        assert all(parent in parents[child] for child, parent in pairwise(cycle))
         return
     assert cycle == []
     assert sorted(order) == list(range(len(parents)))

@@ -16,6 +16,7 @@ from app.jobs import (
     ExecutionContext,
     JobContext,
     JobProgress,
+    JobRequest,
     JobResult,
     JobStatus,
     NoEngine,
@@ -28,6 +29,7 @@ from app.jobs import (
 from app.jobs import job as job_decorator
 from app.jobs.binding import current_manager
 from app.jobs.openagents import OpenAgentsApp
+from app.jobs.ramp import Ramp
 from app.stores.base import NotJoinable, StoreUnavailable
 from app.stores.faults import FaultPlan, FaultyStore, Operation
 from app.stores.memory import MemoryJobStore
@@ -603,3 +605,26 @@ async def test_an_ended_job_has_its_last_progress_and_no_more(engine: Engine) ->
     await engine.drain()
     heard = [progress.message async for progress in engine.manager.subscribe_progress(job_id)]
     assert heard == ["the end"]
+
+
+@pytest.mark.parametrize("limit", [None, 500.0])
+async def test_many_jobs_are_created_at_the_pace_that_the_store_takes(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, limit: float | None
+) -> None:
+    """Given a store that grows with what is written, when 1,000 jobs are created, then that takes its two seconds."""
+
+    async def hurry(seconds: float) -> None:
+        engine.clock.jump(seconds)
+
+    monkeypatch.setattr(engine.clock, "sleep", hurry)
+    monkeypatch.setattr(engine.runtime, "ramp", Ramp(engine.clock, limit))
+    told: list[tuple[int, int]] = []
+    first = await engine.manager.create_job("it")
+    requests = [JobRequest(type="it", name=str(n)) for n in range(998)]
+    requests.append(JobRequest(type="it", dependencies=(first.id,)))
+    requests.append(JobRequest(type="it", unique_key="only"))
+    began = engine.clock.monotonic()
+    jobs = await engine.manager.create_jobs(requests, on_progress=lambda *far: told.append(far))
+    assert [job.name for job in jobs[:998]] == [request.name for request in requests[:998]]
+    assert (told[0], told[-1], len(told)) == ((100, 1000), (1000, 1000), 12)
+    assert engine.clock.monotonic() - began == pytest.approx(0.0 if limit is None else 2.0, abs=0.25)
