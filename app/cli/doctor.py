@@ -185,6 +185,7 @@ async def _examine_store(examination: Examination, runtime: Runtime) -> None:
         waiting = health["oldest_waiting_seconds"]
         late = waiting is not None and waiting > LONG_WAIT_SECONDS
         says = "nothing waits" if waiting is None else f"the oldest queued job has waited {waiting:.0f} s"
+        says += f"; a worker without work looks every {runtime.store.limits().poll_seconds:g} s"
         examination.add("queue", not late, says, f"run `{command_name()} worker`")
         paused = await manager.get_paused()
         names = [f"{each}s: {', '.join(sorted(held))}" for each, held in _held(paused) if held]

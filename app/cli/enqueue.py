@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from app.cli.job_file import json_object, read_job_file
+from app.cli.bar import progress_bar
+from app.cli.job_file import json_object, read_job_file, start_of_all
 from app.cli.output import counted, job_json, jobs_table, print_json, problem
 from app.cli.session import FAILED, command_name, engine, run
 from app.jobs import AsyncJobManager, BadInput, Job, JobStatus, WaitTimeout
@@ -20,14 +23,24 @@ LOOK_SECONDS = 2.0
 
 async def _create_file(path: Path, manager: AsyncJobManager, batch: str | None) -> list[Job]:
     lines = await read_job_file(path, manager)
-    if batch is not None:
-        return (await manager.create_job_batch([line.request for line in lines], name=batch)).jobs
-    created: dict[int, Job] = {}
-    for start in (True, False):
-        chosen = [line for line in lines if line.start is start]
-        jobs = await manager.create_jobs([line.request for line in chosen], auto_start=start)
-        created.update(zip((line.number for line in chosen), jobs, strict=True))
-    return [created[number] for number in sorted(created)]
+    start_all = start_of_all(lines) if batch is not None else True
+    with progress_bar("creating jobs", len(lines)) as told:
+        if batch is not None:
+            requests = [line.request for line in lines]
+            made = await manager.create_job_batch(requests, auto_start=start_all, name=batch, on_progress=told)
+            return made.jobs
+        created: dict[int, Job] = {}
+        for start in (True, False):
+            chosen = [line for line in lines if line.start is start]
+            told_here = None if told is None else partial(_tell, told, len(created), len(lines))
+            requests = [line.request for line in chosen]
+            jobs = await manager.create_jobs(requests, auto_start=start, on_progress=told_here)
+            created.update(zip((line.number for line in chosen), jobs, strict=True))
+        return [created[number] for number in sorted(created)]
+
+
+def _tell(told: Callable[[int, int], None], before: int, total: int, done: int, _: int) -> None:
+    told(before + done, total)
 
 
 def _note(jobs: list[Job], manager: AsyncJobManager, *, wait: bool) -> None:
@@ -40,15 +53,19 @@ def _note(jobs: list[Job], manager: AsyncJobManager, *, wait: bool) -> None:
         problem(f"{what}; `{command_name()} worker` runs what is queued")
 
 
+def _is_held(job: Job) -> bool:
+    """Whether it waits until somebody starts it."""
+    return job.status is JobStatus.PENDING and not job.auto_start
+
+
 async def _ended(job: Job, manager: AsyncJobManager) -> Job:
     """The job at its end, or when it waits for a person, which may be for ever."""
-    while True:
+    while not (_is_held(job) or job.status in (JobStatus.NEEDS_REVIEW, JobStatus.PAUSED)):
         try:
             return await manager.wait(job.id, LOOK_SECONDS)
         except WaitTimeout:
-            now = await manager.get_job(job.id)
-            if now.status is JobStatus.NEEDS_REVIEW:
-                return now
+            job = await manager.get_job(job.id)
+    return job
 
 
 def enqueue(
@@ -71,7 +88,7 @@ def enqueue(
         ),
     ] = None,
     wait: Annotated[
-        bool, typer.Option("--wait", help="Wait for the end, or for a person; exit 1 unless COMPLETED.")
+        bool, typer.Option("--wait", help="Wait for the end, or until a person is needed; exit 1 unless COMPLETED.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
 ) -> None:
@@ -106,18 +123,32 @@ def enqueue(
             if not as_json:
                 _note(created, manager, wait=wait)
             if wait:
-                created = [job if job.status is JobStatus.PENDING else await _ended(job, manager) for job in created]
+                created = [await _ended(job, manager) for job in created]
             return created
 
     jobs = run(work)
     if as_json:
         print_json([job_json(job) for job in jobs] if file is not None else job_json(jobs[0]))
-    elif len(jobs) <= LISTED:
+        _say_why(jobs, wait)
+        return
+    if batch is not None:
+        typer.echo(f"batch {jobs[0].batch_id}")
+    if len(jobs) <= LISTED:
         jobs_table(
             jobs, "Jobs" if wait else "Created, or there already" if any(j.existing for j in jobs) else "Created"
         )
     else:
         typer.echo(f"{counted(len(jobs), 'job')} created, or there already")
-    if wait and any(job.status not in (JobStatus.COMPLETED, JobStatus.PENDING) for job in jobs):
-        problem("not every job ended COMPLETED")
-        raise typer.Exit(FAILED)
+    _say_why(jobs, wait)
+
+
+def _say_why(jobs: list[Job], wait: bool) -> None:
+    """What a command that waited for jobs says, and ends with, if they are not all COMPLETED."""
+    if not wait or all(job.status is JobStatus.COMPLETED for job in jobs):
+        return
+    held = [job.id for job in jobs if _is_held(job)]
+    if held:
+        named = ", ".join(held[:3]) + (", …" if len(held) > 3 else "")
+        problem(f"{counted(len(held), 'job')} held until somebody starts them, and so not waited for: {named}")
+    problem("not every job ended COMPLETED")
+    raise typer.Exit(FAILED)

@@ -11,7 +11,10 @@ from app.cli.jobs import JobId, JsonFlag
 from app.cli.output import counted, job_json, print_json, seconds, short_time
 from app.cli.session import FAILED, engine, run
 from app.cli.tables import printable, table
-from app.jobs import Job, JobProgress, JobStatus, LogEntry
+from app.jobs import BadInput, Job, JobProgress, JobStatus, LogEntry
+
+LINES = 1000
+"""So many lines of a log are shown unless another number is asked for."""
 
 
 def _line(value: object) -> None:
@@ -23,12 +26,19 @@ def logs(
     job_id: JobId,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job ends.")] = False,
     after: Annotated[int, typer.Option(min=0, help="Only lines with a number above this.")] = 0,
-    limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="At most so many lines; not with --follow.")] = 1000,
+    limit: Annotated[
+        int | None,
+        typer.Option(min=1, max=1_000_000, show_default=str(LINES), help="At most so many lines; not with --follow."),
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """The lines of a job's log; with --follow --json one JSON object a line."""
 
+    most = LINES if limit is None else limit
+
     async def follow_it() -> None:
+        if limit is not None:
+            raise BadInput("--limit", "does not go with --follow", "leave one of the two out")
         async with engine() as manager:
             async for entry in manager.subscribe_logs(job_id, after):
                 if as_json:
@@ -38,7 +48,7 @@ def logs(
 
     async def work() -> list[LogEntry]:
         async with engine() as manager:
-            return await manager.get_logs(job_id, after=after, limit=limit)
+            return await manager.get_logs(job_id, after=after, limit=most)
 
     if follow:
         run(follow_it)
@@ -49,7 +59,7 @@ def logs(
         return
     for entry in entries:
         _say(entry)
-    if len(entries) == limit:
+    if len(entries) == most:
         typer.echo(f"there may be more: go on with --after {entries[-1].number}", err=True)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from app.jobs import AsyncJobManager, BadInput, IdempotencyConflict, Job, JobRequest
+from app.jobs.batches import batch_closed
 from app.jobs.codec import canonical_json
 from app.jobs.request import job_of, request_of
 
@@ -77,6 +78,21 @@ async def read_job_file(path: Path, manager: AsyncJobManager) -> list[Line]:
     return lines
 
 
+def start_of_all(lines: list[Line]) -> bool:
+    """Whether the jobs of a file that is to be one batch are started: all of them, or none.
+
+    Raises:
+        BadInput: some are, and some are not.
+    """
+    first = lines[0]
+    for line in lines:
+        if line.start is not first.start:
+            wrong = f"is {str(line.start).lower()}, and that of line {first.number} is not"
+            remedy = "the jobs of a batch are started together, or all of them are held"
+            raise _refused(line.number, BadInput("auto_start", wrong, remedy))
+    return first.start
+
+
 def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
@@ -102,15 +118,18 @@ def _line(number: int, line: str, manager: AsyncJobManager) -> Line:
 
 
 async def _check_stored(lines: list[Line], manager: AsyncJobManager) -> None:
-    """Parents must be there, and a taken key must belong to the same job."""
+    """Parents must be there, a batch must take further jobs, and a taken key must belong to the same job."""
     wanted = {line.request.parent_id for line in lines} | {line.job.id for line in lines if line.job.idempotency_key}
     ids = sorted(each for each in wanted if each is not None)
     found = await manager.runtime.records.get(ids)
+    closed = await manager.runtime.batches.closed(line.job.batch_id for line in lines if line.job.batch_id is not None)
     there = {job.id: job for job in found if job is not None}
     for line in lines:
         try:
             if line.request.parent_id is not None and line.request.parent_id not in there:
                 raise BadInput("parent_id", f"there is no job {line.request.parent_id!r}", "create the parent first")
+            if line.job.batch_id in closed:
+                raise batch_closed(str(line.job.batch_id))
             if line.job.idempotency_key:
                 _check_key(line.job, there.setdefault(line.job.id, line.job))
         except BadInput as error:

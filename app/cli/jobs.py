@@ -8,16 +8,27 @@ from typing import Annotated, Any
 
 import typer
 
-from app.cli.output import counted, job_json, jobs_table, print_json, runs_table, section, short_time
+from app.cli.output import (
+    counted,
+    job_json,
+    jobs_table,
+    print_json,
+    progress_text,
+    runs_table,
+    seconds,
+    section,
+    short_time,
+)
 from app.cli.session import engine, run
 from app.cli.tables import Column, table
-from app.jobs import Job, JobProgress, JobResults, LogEntry, RunSummary, Step
+from app.jobs import Job, JobResults, LogEntry, RunSummary, Step
 
 app = typer.Typer(help="Look at jobs and steer them.", no_args_is_help=True)
 
 SAVED_SHOWN = 200
 """Characters that are shown of one saved result."""
 _FIRST = ("id", "type", "status")
+_ALWAYS = {*_FIRST, "queue", "priority"}
 _CONTENTS = ("review", "checkpoint", "payload", "settings", "metadata")
 """Fields that hold any JSON value, and are shown by themselves."""
 _NOT_FACTS = {*_CONTENTS, "result", "lease_token", "write_id", "control_id", "revision", "idempotent", "depth"}
@@ -99,25 +110,37 @@ def show(job_id: JobId, as_json: JsonFlag = False) -> None:
 
 def show_job(job: Job) -> None:
     """A job's own fields: the plain ones in a table, then those that hold JSON."""
-    progress = job.progress
     facts: dict[str, Any] = {
         **job.model_dump(include=set(_FIRST)),
         "error": f"{job.error.code}: {job.error.message}" if job.error is not None else "",
-        "progress": f"{progress.percentage:.0f}% {progress.message}".strip() if progress != JobProgress() else "",
+        "progress": f"{progress_text(job)} {job.progress.message}".strip(),
         "priority": job.priority.name.lower(),
         "tags": ", ".join(job.tags),
         **job.model_dump(exclude={*_NOT_FACTS, *_FIRST, "error", "progress", "priority", "tags"}),
     }
-    for name, value in facts.items():
-        if isinstance(value, datetime):
-            facts[name] = f"{short_time(value)} UTC"
-    told = [(name, value) for name, value in facts.items() if value not in (None, "", 0)]
+    told = [(name, _fact(value)) for name, value in facts.items() if _is_told(name, value)]
     table(f"Job {job.id}", ("field", Column("value", text=True)), told)
     contents = {"result": job.result.data if job.result is not None else None}
     contents.update((name, getattr(job, name)) for name in _CONTENTS)
     for name, value in contents.items():
         if value not in (None, {}):
             section(name, value)
+
+
+def _is_told(name: str, value: Any) -> bool:
+    """Whether a field says anything: what every job has by default does not."""
+    if value in (None, "", 0, ()):
+        return False
+    return name in _ALWAYS or value != Job.model_fields[name].default
+
+
+def _fact(value: Any) -> Any:
+    """A field's value for people."""
+    if isinstance(value, datetime):
+        return f"{short_time(value)} UTC"
+    if isinstance(value, float):
+        return seconds(value)
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else value
 
 
 def tell_changed(job: Job, as_json: bool) -> None:

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from app.cli.secrets import without_secrets
 from app.cli.tables import Column, console, printable, table
-from app.jobs import Job, RunSummary
+from app.jobs import Job, JobStatus, RunSummary
 
 SHOWN_LINES = 40
 """Lines that are shown of one JSON value."""
@@ -61,6 +61,13 @@ def job_json(job: Job) -> dict[str, Any]:
     return {**job.model_dump(mode="json"), "existing": job.existing}
 
 
+def progress_text(job: Job) -> str:
+    """How far a job is; nothing for one that is COMPLETED, whatever it reported last."""
+    if job.status is JobStatus.COMPLETED or not job.progress.total:
+        return ""
+    return f"{job.progress.percentage:.0f}%"
+
+
 _JOB_COLUMNS = (
     Column("id"),
     Column("type"),
@@ -81,7 +88,7 @@ def jobs_table(jobs: Iterable[Job], title: str = "Jobs") -> None:
             job.id,
             job.type,
             job.status,
-            f"{job.progress.percentage:.0f}%" if job.progress.total else "",
+            progress_text(job),
             short_time(job.created_at),
             job.attempt or "",
             job.queue,

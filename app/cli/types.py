@@ -8,6 +8,7 @@ import typer
 
 from app.cli import doctor
 from app.cli.jobs import JsonFlag
+from app.cli.output import problem
 from app.cli.queues import tell_paused
 from app.cli.session import engine, run
 from app.jobs.pauses import Paused
@@ -30,7 +31,10 @@ def pause(job_type: TypeName, as_json: JsonFlag = False) -> None:
 
     async def work() -> Paused:
         async with engine() as manager:
-            return await manager.pause_type(job_type)
+            paused = await manager.pause_type(job_type)
+            if manager.runtime.registry.find(job_type) is None and not await manager.count_jobs(type=job_type):
+                problem(f"note: no type that is registered here is called {job_type!r}, and no job has that type")
+            return paused
 
     tell_paused(run(work), as_json)
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal, get_type_hints
 
 from pydantic import (
-    AfterValidator,
     AliasChoices,
     AliasPath,
     BaseModel,
@@ -88,7 +87,7 @@ class JobOptions(BaseModel):
     retry_delay_seconds: float = Field(default=10.0, ge=0, allow_inf_nan=False)
     retry_backoff: Literal["fixed", "exponential"] = "exponential"
     timeout_seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    max_duration: Annotated[float | None, AfterValidator(lambda v: v)] = None
+    max_duration: float | None = None
     """Longest running time of all attempts together, in seconds; also taken as "1h", "24h", "7d"."""
     max_concurrent: int | None = Field(default=None, ge=1, le=1000)
     """How many jobs of the type run at once over the whole fleet."""

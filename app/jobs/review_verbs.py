@@ -36,7 +36,7 @@ class ReviewVerbs(JobReader):
         Args:
             job_id: the job.
             decision: `approve` runs it again, `edit` with another payload, `reject` ends it CANCELLED.
-            by: who decided.
+            by: who decided; never empty.
             comment: why.
             payload: for `edit`, the new payload; checked as at creation.
             data: what the handler is told besides, such as a choice; any JSON value.
@@ -53,6 +53,8 @@ class ReviewVerbs(JobReader):
             raise BadInput("payload", "goes with edit, and edit needs it", "give a payload exactly when editing")
         check_reason(comment, "comment")
         check_reason(by, "by")
+        if not by.strip():
+            raise BadInput("by", "names nobody", "say who decides: it is kept with the decision")
         canonical_json(data, "data")
         runtime = await self._ready()
 

@@ -58,3 +58,32 @@ def test_a_job_waits_for_another_and_goes_with_it(torpor: Torpor) -> None:
     assert torpor("enqueue", "shop_ok", "--depends-on", "nobody").code == 2
     assert torpor.json("jobs", "cancel", first["id"], "--dependents")["status"] == "cancelled"
     assert {job["status"] for job in torpor.json("jobs", "list")} == {"cancelled"}
+
+
+def test_a_batch_file_says_for_all_of_its_jobs_whether_they_start(torpor: Torpor, tmp_path: Path) -> None:
+    file = tmp_path / "graph.jsonl"
+    lines = [{"type": "shop_ok", "payload": {"n": n}, "auto_start": False} for n in range(3)]
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    held = torpor("enqueue", "--file", str(file), "--batch", "held")
+    (batch,) = torpor.json("batches", "list")
+    assert (held.code, held.out.splitlines()[0]) == (0, f"batch {batch['id']}")
+    assert torpor.json("batches", "show", batch["id"])["counts"] == {"pending": 3}
+    assert torpor("worker", "--drain").code == 0
+    assert torpor.json("batches", "show", batch["id"])["counts"] == {"pending": 3}
+
+    lines[1]["auto_start"] = True
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    mixed = torpor("enqueue", "--file", str(file), "--batch", "mixed")
+    assert (mixed.code, mixed.out) == (2, "")
+    assert "line 2, auto_start: is true, and that of line 1 is not" in mixed.err
+    assert len(torpor.json("batches", "list")) == 1
+
+
+def test_a_line_cannot_join_a_batch(torpor: Torpor, tmp_path: Path) -> None:
+    jobs = a_batch(torpor, tmp_path)
+    file = tmp_path / "more.jsonl"
+    more = [{"type": "shop_ok", "batch_id": "my own"}, {"type": "shop_ok", "batch_id": jobs[0]["batch_id"]}]
+    file.write_text("".join(json.dumps(line) + "\n" for line in more))
+    refused = torpor("enqueue", "--file", str(file))
+    assert (refused.code, "line 2, batch_id" in refused.err) == (2, True)
+    assert len(torpor.json("jobs", "list")) == 3

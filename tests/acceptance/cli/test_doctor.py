@@ -33,6 +33,7 @@ def test_all_is_well(torpor: Torpor) -> None:
     assert set(found) == {"settings", "task modules", "store", "queue", "pauses", "routes", "types", "shards", "leases"}
     assert found["settings"]["says"] == "jobs are kept in sqlite:///torpor.db, because no setting names one"
     assert found["store"]["says"] == "answers; jobs: 1 queued"
+    assert re.search(r"a worker without work looks every \d", found["queue"]["says"])
     people = torpor("doctor", COLUMNS="80")
     assert (people.code, people.err) == (0, "")
     assert "WRONG" not in people.out

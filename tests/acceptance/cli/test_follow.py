@@ -43,6 +43,11 @@ def test_the_log_of_an_ended_job_is_followed_to_its_end(torpor: Torpor, ended: s
     assert [entry["number"] for entry in lines_of(torpor("jobs", "logs", ended, "-f", "--json").out)] == [1, 2, 3]
 
 
+def test_following_has_no_limit(torpor: Torpor, ended: str) -> None:
+    answer = torpor("jobs", "logs", ended, "--follow", "--limit", "2")
+    assert (answer.code, answer.out, "--limit: does not go with --follow" in answer.err) == (2, "", True)
+
+
 def test_watching_ends_with_the_job_and_says_how(torpor: Torpor, ended: str) -> None:
     answer = torpor("jobs", "watch", ended)
     assert answer.code == 0

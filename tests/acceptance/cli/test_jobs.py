@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -219,3 +220,36 @@ def test_times_are_utc(torpor: Torpor) -> None:
     made = enqueued(torpor, "shop_ok")
 
     assert abs(datetime.fromisoformat(made["created_at"]) - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+def test_waiting_for_what_waits_for_others(torpor: Torpor) -> None:
+    """On the memory store the command itself runs the jobs: the second begins when the first has ended."""
+    file = write_jobs(*({"type": "shop_ok", "payload": {"n": n}, "dependencies": [0][:n]} for n in range(2)))
+    waited = torpor("enqueue", "--file", file, "--batch", "b", "--wait", "--json", TORPOR_STORE_URL="memory:")
+    assert (waited.code, [job["status"] for job in waited.json]) == (0, ["completed"] * 2)
+
+
+def test_a_held_job_is_not_waited_for(torpor: Torpor) -> None:
+    file = write_jobs({"type": "shop_ok"}, {"type": "shop_ok", "auto_start": False})
+    answer = torpor("enqueue", "--file", file, "--wait", TORPOR_STORE_URL="memory:")
+    assert answer.code == 1
+    assert "1 job held until somebody starts them" in answer.err
+    assert "completed" in answer.out
+
+
+def test_a_long_file_shows_how_far_it_is_on_a_terminal(torpor: Torpor) -> None:
+    file = write_jobs(*({"type": "shop_ok", "payload": {"n": n}} for n in range(300)))
+    seen = torpor("enqueue", "--file", file, FORCE_COLOR="1")
+    assert (seen.code, "creating jobs" in seen.err, "300/300" in seen.err) == (0, True, True)
+    assert "creating jobs" not in torpor("enqueue", "--file", file).err
+
+
+def test_what_is_shown_of_a_job_says_something(torpor: Torpor) -> None:
+    job_id = torpor.json("enqueue", "shop_counts")["id"]
+    torpor("worker", "--drain")
+    shown = torpor("jobs", "show", job_id).out
+    for noise in ("()", "retry_backoff", "on_dependency_failure", "100%"):
+        assert noise not in shown
+    assert re.search(r"run_seconds +\d+ ms", shown)
+    assert "counted" in shown
+    assert "%" not in torpor("jobs", "list").out

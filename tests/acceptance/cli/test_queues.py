@@ -32,12 +32,19 @@ def test_a_queue_is_paused_shown_and_resumed(torpor: Torpor) -> None:
 
 def test_a_type_is_paused_and_resumed_and_the_types_are_still_listed(torpor: Torpor) -> None:
     job_id = torpor.json("enqueue", "shop_ok", "--payload", '{"n": 1}')["id"]
-    assert "types: shop_ok" in torpor("types", "pause", "shop_ok").out
+    known = torpor("types", "pause", "shop_ok")
+    assert ("types: shop_ok" in known.out, known.err) == (True, "")
     assert drained(torpor)["completed"] == 0
     assert torpor.json("jobs", "show", job_id)["parked_on"] == "pause:shop_ok"
     assert torpor.json("types", "resume", "shop_ok") == {"queues": [], "types": []}
     assert drained(torpor)["completed"] == 1
     assert "shop_ok" in torpor("types").out
+
+
+def test_a_type_that_nobody_knows_is_paused_with_a_word_about_it(torpor: Torpor) -> None:
+    told = torpor("types", "pause", "shop_okk")
+    assert (told.code, told.out) == (0, "paused now: types: shop_okk\n")
+    assert "'shop_okk'" in told.err
 
 
 @pytest.mark.parametrize("verb", ["pause", "resume"])

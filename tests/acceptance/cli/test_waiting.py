@@ -56,6 +56,8 @@ def test_people_decide(torpor: Torpor) -> None:
     assert waiting[0]["expires_at"] is not None
     assert "Pay this?" in torpor("review", "list").out
 
+    nobody = torpor("review", "approve", ids[0], "--by", " ")
+    assert (nobody.code, "by: names nobody" in nobody.err) == (2, True)
     approved = torpor("review", "approve", ids[0], "--by", "ann", "--data", '"cash"')
     assert (approved.code, "queued" in approved.out) == (0, True)
     assert torpor.json("review", "edit", ids[1], "--by", "bob", "--payload", '{"amount": 2}')["status"] == "queued"
