@@ -14,8 +14,8 @@ from bench.figures import Figures, median_of, table
 from bench.peers import PeerFailed, folder_of, run_peer
 from bench.phases import Workload, measure
 
-PEERS = {"sqlite": ("huey-sqlite",), "postgresql": ("pgqueuer",)}
-"""The fastest durable peer of each database."""
+PEERS = {"sqlite": ("huey-sqlite", "dbos-sqlite"), "postgresql": ("pgqueuer", "procrastinate", "huey-pg", "dbos-pg")}
+"""The durable peers of each database."""
 COLUMNS = {
     "enqueue /s": 0,
     "bulk enqueue /s": 0,
