@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.jobs import DependencyCycle, Job, JobContext, JobResult, JobStatus, PermanentError
+from app.jobs import DependencyCycle, Job, JobContext, JobResult, JobStatus, Outcome, PermanentError
 from app.jobs.batches import BatchStatus
 from app.jobs.events import Complete
 from app.jobs.lease import Lease
@@ -174,8 +174,8 @@ async def test_edges_that_close_a_cycle_together_are_taken_back(site: Site) -> N
 
 # --- many --------------------------------------------------------------------------------------------
 
-FAN_OUT = {"file": 1_000, "mysql": 2_000, "firestore": 2_000}
-"""Children of one parent; 10,000 elsewhere. The emulator looks through the whole collection for each page."""
+FAN_OUT = {"file": 1_000, "mysql": 2_000}
+"""Children of one parent; 10,000 elsewhere. The file is for small numbers, and MariaDB is slow to make them."""
 FAN_IN = {"file": 300, "mysql": 300}
 
 
@@ -193,7 +193,8 @@ async def test_a_thousand_parents_of_one_job(site: Site) -> None:
     assert (await peer.manager.get_batch(batch.id)).counts == {"completed": number + 1}
 
 
-async def test_ten_thousand_children_of_one_job(site: Site) -> None:
+async def test_thousands_of_children_of_one_job(site: Site) -> None:
+    """10,000 on memory, SQLite, PostgreSQL and Firestore; 2,000 on MariaDB and 1,000 in a file."""
     peer = await site.peer("worker")
     register(site)
     number = FAN_OUT.get(kind_of(site), 10_000)
@@ -262,6 +263,19 @@ async def die(peer: Peer, working: asyncio.Task[Any], shared: FakeClock) -> None
         await asyncio.wait({working}, timeout=0.001)
 
 
+async def expect_one_end_each(peer: Peer, job_ids: list[str], runs: dict[str, int]) -> None:
+    """Whatever ran has one summary of its end, and before it one for each lease that was lost; the rest has none."""
+    outcomes: dict[str, list[Outcome]] = {job_id: [] for job_id in job_ids}
+    for run in await peer.manager.get_run_history(limit=10_000):
+        outcomes[run.job_id].append(run.outcome)
+    for job in await peer.runtime.records.get(job_ids):
+        assert job is not None
+        lost, ends = [Outcome.LEASE_LOST] * job.lease_losses, [Outcome(job.status)] if job.id in runs else []
+        assert sorted(outcomes[job.id]) == sorted([*lost, *ends])
+        assert job.attempt == len(lost) + len(ends)
+        assert runs.get(job.id, 0) <= job.attempt
+
+
 async def worked_off(site: Site, chance: random.Random, size: int, kills: int) -> None:
     """A graph at random, worked off by workers that die at random, ends as the model says."""
     wrong: list[str] = []
@@ -313,11 +327,13 @@ async def worked_off(site: Site, chance: random.Random, size: int, kills: int) -
     assert wrong == []
     never = {JobStatus.CANCELLED, JobStatus.PENDING}
     assert runs.keys() == {jobs[number].id for number, status in enumerate(ended) if status not in never}
+    await expect_one_end_each(keeper, [job.id for job in batch.jobs], runs)
     assert await keeper.runtime.store.count(Query("jobs.releasing", {"release": "pending"})) == 0
 
 
-async def test_a_random_graph_ends_as_the_model_says_though_workers_die(site: Site) -> None:
-    await worked_off(site, random.Random(20261102), 60 if kind_of(site) == "file" else 200, kills=3)
+@pytest.mark.parametrize("seed", [20261102, 7])
+async def test_a_random_graph_ends_as_the_model_says_though_workers_die(site: Site, seed: int) -> None:
+    await worked_off(site, random.Random(seed), 60 if kind_of(site) == "file" else 200, kills=3)
 
 
 @given(st.integers(0, 2**32), st.integers(1, 200), st.integers(0, 3))
