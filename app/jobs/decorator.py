@@ -7,7 +7,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime, timedelta
 from functools import update_wrapper
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypedDict, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, TypedDict, TypeVar, Unpack, overload
 
 from pydantic import BaseModel
 
@@ -46,10 +46,16 @@ class SubmitOptions(TypedDict, total=False):
     unique: str | float | timedelta
     unique_key: str
     on_failure: str
+    dependencies: Iterable[str | Job]
+    on_dependency_failure: Literal["cancel", "run", "hold"]
+    concurrency_key: str
+    parent_id: str
+    checkpoint: Json
     delay: float | timedelta
     start_before: datetime
     max_retries: int
     retry_delay_seconds: float
+    retry_backoff: Literal["fixed", "exponential"]
     timeout_seconds: float
     max_duration: str | float
     transaction: object

@@ -10,7 +10,9 @@ from pydantic import BaseModel
 
 from app.jobs import BaseTask, BlockingJobContext, Job, JobContext, JobFunction, NoEngine, Registry, RunnerResult, job
 from app.jobs.binding import bind
+from app.jobs.decorator import SubmitOptions
 from app.jobs.errors import BadInput, DuplicateJobType, PayloadInvalid
+from app.jobs.request import JobRequest
 from tests.support.engine import Engine
 
 
@@ -89,6 +91,14 @@ async def test_options_of_one_job(bound: Engine) -> None:
     assert (await area.submit(width=3)).priority == 1
     again = await area.options(idempotency_key="k").submit(width=3)
     assert (again.id, again.existing) == (changed.id, True)
+
+
+def test_every_option_of_a_job_can_be_given() -> None:
+    chosen_otherwise = {"type", "payload", "batch_id", "delay_seconds"}
+    assert set(SubmitOptions.__annotations__) == set(JobRequest.model_fields) - chosen_otherwise | {
+        "delay",
+        "transaction",
+    }
 
 
 async def test_another_manager_can_be_named(engine: Engine) -> None:
