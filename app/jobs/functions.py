@@ -93,13 +93,18 @@ async def lease_job(job: Job, worker_id: str | None = None) -> Lease | None:
     """
     manager = current_manager()
     runtime = (await manager.open()).runtime
-    return await runtime.queue.claim_job(worker_id or worker_name(), job.id)
+    lease = await runtime.queue.claim_job(worker_id or worker_name(), job.id)
+    if lease is not None:
+        # Here and not later: another engine may be bound when it ends.
+        lease.follow_up = runtime.settled
+    return lease
 
 
 async def _settled(lease: Lease, event: Event) -> Job:
     """End a lease, and let go on who waits for the job or for its turn."""
     job = await lease.settle(event)
-    await current_manager().runtime.settled(job)
+    if lease.follow_up is not None:
+        await lease.follow_up(job)
     return job
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -139,6 +139,8 @@ class Lease:
         self.attempt = job.attempt
         self.on_change = on_change
         """Called after a write that showed something new: a control request, or that the lease is lost."""
+        self.follow_up: Callable[[Job], Awaitable[None]] | None = None
+        """What its engine does once it has ended, where no worker sees to that."""
         self.lost: LeaseLost | None = None
         self.written_at = sent_at
         """Monotonic time of the newest write that landed, from before it was sent."""
