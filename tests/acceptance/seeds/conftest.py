@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,17 +12,29 @@ import pytest
 from app.bootstrap import SHIPPED_TASKS
 from app.jobs import JobRegistry, Registry, discover
 from app.settings import JobSettings, Settings, StorageSettings, settings
+from tests.services.reach import reached
+from tests.services.unavailable import ServiceUnavailable
 from tests.support.engine import Engine
 
 
+@contextmanager
+def seed_folder(data: Path) -> Iterator[str]:
+    """The folder of the seed documents, which lie beside the real data.
+
+    Raises:
+        ServiceUnavailable: there are none.
+    """
+    folder = data.parent / "seeds"
+    if not any(folder.glob("*.txt")):
+        raise ServiceUnavailable(f"no seed documents in {folder}, though there is real data in {data}: put them there")
+    yield str(folder)
+
+
 @pytest.fixture(scope="session")
-def seeds(shared_data: Path) -> dict[str, Path]:
-    """The seed documents by their numbers; skipped where they do not lie beside the real data."""
-    folder = shared_data.parent / "seeds"
-    documents = {path.name.partition("_")[0]: path for path in sorted(folder.glob("*.txt"))}
-    if not documents:
-        pytest.skip(f"no seed documents in {folder}")
-    return documents
+def seeds(shared_data: Path) -> Iterator[dict[str, Path]]:
+    """The seed documents by their numbers. Without real data skipped, in CI too; with it they must be there in CI."""
+    for folder in reached(seed_folder(shared_data)):
+        yield {path.name.partition("_")[0]: path for path in sorted(Path(folder).glob("*.txt"))}
 
 
 @pytest.fixture
