@@ -72,13 +72,18 @@ class IdempotencyConflict(BadInput):
 
     code: ClassVar[str] = "IDEMPOTENCY_CONFLICT"
 
-    def __init__(self, key: str, job_id: str, differs: str, field: str = "idempotency_key") -> None:
+    def __init__(
+        self,
+        key: str,
+        job_id: str,
+        differs: str,
+        field: str = "idempotency_key",
+        *,
+        holder: str = "job",
+        remedy: str = "use another key, or create the job with the same arguments",
+    ) -> None:
         self.job_id = job_id
-        super().__init__(
-            field,
-            f"{key!r} belongs to job {job_id}, whose {differs} differs",
-            "use another key, or create the job with the same arguments",
-        )
+        super().__init__(field, f"{key!r} belongs to {holder} {job_id}, whose {differs} differs", remedy)
 
 
 class JobNotFound(BadInput):

@@ -28,13 +28,15 @@ class EventVerbs(JobReader):
             job_id: the one job that it is for; None is every job that waits for it, now or later, and was created
                 before it.
             by: who sends it, for people.
-            event_id: an id of the caller's own: sending again under it changes nothing.
+            event_id: an id of the caller's own: sending again under it changes nothing, also when the event has been
+                received, as long as events are kept.
 
         Returns:
             The event as it is stored.
 
         Raises:
             BadInput: a name or data that cannot be stored.
+            IdempotencyConflict: the id belongs to an event of another name, job or data.
             JobNotFound, IllegalTransition: there is no such job, or it has ended.
         """
         runtime = await self._ready()

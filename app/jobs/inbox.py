@@ -10,13 +10,16 @@ from datetime import UTC, datetime, timedelta
 from app.jobs.codec import Codec
 from app.jobs.errors import BadInput
 from app.jobs.models import Job, Json, is_key
-from app.stores.base import Delete, Query, Record, Store, Write
+from app.stores.base import Query, Record, Store, Update, Write
 
 COLLECTION = "events"
 ANYBODY = "*"
 """The target of an event for whoever waits for it."""
 NAME_CHARACTERS = 150
 PAGE = 100
+RECEIVED = "/"
+"""With what a target begins when that job has received its event: what no job's id has in it. The record stays, so that
+the event is known when it is sent again."""
 SKEW = timedelta(minutes=5)
 """So far apart may the clocks of those be who send events and those who receive them."""
 
@@ -66,14 +69,19 @@ def event_of(record: Record, codec: Codec) -> SentEvent:
     """The event of a record."""
     fields = record.fields
     sent_at = fields["sent_at"]
+    target = str(fields["target"]).removeprefix(RECEIVED)
     return SentEvent(
         id=record.id,
         name=str(fields["name"]),
-        job_id=None if fields["target"] == ANYBODY else str(fields["target"]),
+        job_id=None if target == ANYBODY else target,
         data=codec.decode_text(str(fields["data"])),
         sent_at=sent_at if isinstance(sent_at, datetime) else datetime.min.replace(tzinfo=UTC),
         sent_by=str(fields.get("sent_by") or ""),
     )
+
+
+def _received(job_id: str) -> str:
+    return f"{RECEIVED}{job_id}"
 
 
 class Inbox:
@@ -103,8 +111,9 @@ class Inbox:
             return None
         record = min(found, key=lambda each: (each.fields["sent_at"], each.id))
         event = event_of(record, self._codec)
-        # One for this job alone is of no further use; one for whoever waits may be for others too.
-        return Arrived(event, [Delete(COLLECTION, record.id, record.version)] if event.job_id is not None else [])
+        if event.job_id is None:
+            return Arrived(event, [])  # it may be for others too
+        return Arrived(event, [Update(COLLECTION, record.id, {"target": _received(job.id)}, record.version)])
 
     async def _first_unreceived(self, name: str, since: datetime, received: Collection[str]) -> Record | None:
         cursor: str | None = None
@@ -127,7 +136,7 @@ class Inbox:
         while len(found) < limit:
             size = min(PAGE, limit - len(found))
             page = await self._store.query(Query("events.list", where, reverse=True, limit=size, cursor=cursor))
-            found += page.records
+            found += [record for record in page.records if not str(record.fields["target"]).startswith(RECEIVED)]
             cursor = page.cursor
             if cursor is None:
                 break

@@ -8,18 +8,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 
-from app.jobs.codec import SCHEMA_VERSION
-from app.jobs.errors import BadInput, IllegalTransition, JobNotFound, TooLarge
+from app.jobs.codec import SCHEMA_VERSION, canonical_json
+from app.jobs.errors import BadInput, IdempotencyConflict, IllegalTransition, JobNotFound, TooLarge
 from app.jobs.events import Arrive
-from app.jobs.inbox import ANYBODY, COLLECTION, PAGE, Inbox, SentEvent, check_event_name, event_of, waiting_for
-from app.jobs.journal import recorded_steps
+from app.jobs.inbox import (
+    ANYBODY,
+    COLLECTION,
+    PAGE,
+    SKEW,
+    Inbox,
+    SentEvent,
+    check_event_name,
+    event_of,
+    waiting_for,
+)
 from app.jobs.lease import LeaseParts
 from app.jobs.models import Job, Json
 from app.jobs.queue import MAX_TRIES, Queue
 from app.jobs.records import is_job_id
-from app.jobs.steps import StepKind
 from app.jobs.texts import MESSAGE_CHARACTERS, tidy
 from app.jobs.transitions import allowed
 from app.stores.base import Insert, OutcomeUnknown, PreconditionFailed, Query, Record, Store, Update, Value, Verify
@@ -59,18 +68,23 @@ class Mailbox:
             fields["untold_since"] = now
         insert = Insert(COLLECTION, event_id or self._parts.chance.token(), fields)
         record = await (self._for_anybody(insert) if job_id is None else self._for_job(insert, name, job_id))
-        return event_of(record, self._parts.records.codec)
+        codec = self._parts.records.codec
+        asked = event_of(Record(COLLECTION, insert.id, "", insert.fields), codec)
+        return _same(event_of(record, codec), asked)
 
     async def _for_anybody(self, insert: Insert) -> Record:
         for _ in range(MAX_TRIES):
             try:
                 (version,) = await self._parts.commits.commit([insert])
-                record: Record | None = Record(COLLECTION, insert.id, version, insert.fields)
             except (PreconditionFailed, OutcomeUnknown):
-                (record,) = await self._store.get(COLLECTION, [insert.id])
-            if record is not None:
-                await self.tell(record)
-                return record
+                (there,) = await self._store.get(COLLECTION, [insert.id])
+                if there is None:
+                    continue
+                if there.fields.get("untold_since") is not None:
+                    await self.tell(there)
+                return there
+            await self.tell(Record(COLLECTION, insert.id, version, insert.fields), just_sent=True)
+            return Record(COLLECTION, insert.id, version, insert.fields)
         raise OutcomeUnknown(f"it is not known whether event {insert.id} was stored; send it again under this id")
 
     async def _for_job(self, insert: Insert, name: str, job_id: str) -> Record:
@@ -82,6 +96,9 @@ class Mailbox:
             if job is None:
                 raise JobNotFound(job_id)
             if job.is_terminal:
+                (there,) = await self._store.get(COLLECTION, [insert.id])
+                if there is not None:
+                    return there  # the job has ended since it was sent
                 raise IllegalTransition(job_id, job.status, "receive an event", allowed(job.status))
             try:
                 if job.waiting_for == what:
@@ -92,29 +109,45 @@ class Mailbox:
                 return written
             except (PreconditionFailed, OutcomeUnknown):
                 (there,) = await self._store.get(COLLECTION, [insert.id])
-                if there is not None or await self._was_received(job_id, insert.id):
-                    return there or written
+                if there is not None:
+                    return there
         raise OutcomeUnknown(f"job {job_id} changed under every try to store event {insert.id}; send it again")
-
-    async def _was_received(self, job_id: str, event_id: str) -> bool:
-        """Whether an event that is not there any more is gone because its job has it."""
-        steps = await recorded_steps(self._store, self._parts.records, job_id)
-        return any(step.kind is StepKind.EVENT and step.value.get("id") == event_id for step in steps)
 
     async def listed(self, name: str | None, limit: int) -> list[SentEvent]:
         """See `Inbox.listed`."""
         return await Inbox(self._store, self._parts.records.codec).listed(name, limit)
 
-    async def tell(self, record: Record) -> int:
+    async def tell(self, record: Record, *, just_sent: bool = False) -> int:
         """Let every job go on that waits for an event like this, and take its mark away.
+
+        Args:
+            record: the event's.
+            just_sent: a job that waits now was there when it was sent, whatever the clocks say. If the clock of who
+                created it is ahead, the event's time is put forward to that job's, or the job would not see it.
 
         Returns:
             How many jobs go on.
         """
         what = waiting_for(str(record.fields["name"]))
-        told = await wake(self._store, self._queue, what)
+        version = record.version
+        sent_at = record.fields["sent_at"]
+
+        async def put_forward(jobs: Sequence[Job]) -> None:
+            nonlocal version, sent_at
+            born = max((job.created_at for job in jobs), default=None)
+            if born is None or not isinstance(sent_at, datetime) or not sent_at < born <= sent_at + SKEW:
+                return
+            try:
+                (version,) = await self._parts.commits.commit(
+                    [Update(COLLECTION, record.id, {"sent_at": born}, version)]
+                )
+                sent_at = born
+            except (PreconditionFailed, OutcomeUnknown) as error:
+                logger.warning("event %s: its time was not put forward to %s: %s", record.id, born, error)
+
+        told = await wake(self._store, self._queue, what, put_forward if just_sent else None)
         try:
-            await self._parts.commits.commit([Update(COLLECTION, record.id, {"untold_since": None}, record.version)])
+            await self._parts.commits.commit([Update(COLLECTION, record.id, {"untold_since": None}, version)])
         except (PreconditionFailed, OutcomeUnknown) as error:
             logger.debug("event %s: somebody else told of it too: %s", record.id, error)
         return told
@@ -132,8 +165,28 @@ class Mailbox:
         return len(page.records)
 
 
-async def wake(store: Store, queue: Queue, what: str) -> int:
-    """Let every job go on that is suspended until this has come.
+def _same(there: SentEvent, asked: SentEvent) -> SentEvent:
+    """The event that is stored under an id, if it is the one that was asked for.
+
+    Raises:
+        IdempotencyConflict: it is another one.
+    """
+    pairs = {
+        "name": there.name == asked.name,
+        "job": there.job_id == asked.job_id,
+        "data": canonical_json(there.data, "data") == canonical_json(asked.data, "data"),
+    }
+    for differs, same in pairs.items():
+        if not same:
+            remedy = "use another id, or send the same event again"
+            raise IdempotencyConflict(there.id, there.id, differs, "event_id", holder="event", remedy=remedy)
+    return there
+
+
+async def wake(
+    store: Store, queue: Queue, what: str, before: Callable[[Sequence[Job]], Awaitable[None]] | None = None
+) -> int:
+    """Let every job go on that is suspended until this has come; `before` is called with those that are to.
 
     Returns:
         How many go on.
@@ -144,9 +197,10 @@ async def wake(store: Store, queue: Queue, what: str) -> int:
         # Names have no control characters, so a name with a blank is the least of those that are greater.
         query = Query("jobs.awaiting", since=what, until=f"{what} ", limit=PAGE, cursor=cursor)
         page = await store.query(query)
-        answers = await asyncio.gather(
-            *(queue.change(job, Arrive(what)) for job in queue.decoded(page.records)), return_exceptions=True
-        )
+        jobs = list(queue.decoded(page.records))
+        if before is not None:
+            await before(jobs)
+        answers = await asyncio.gather(*(queue.change(job, Arrive(what)) for job in jobs), return_exceptions=True)
         for answer in answers:
             if isinstance(answer, Job):
                 woken += 1

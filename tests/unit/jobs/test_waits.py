@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from app.jobs import (
     BadInput,
     BlockingJobContext,
+    IdempotencyConflict,
     IllegalTransition,
     JobContext,
     JobExecutor,
@@ -324,12 +326,69 @@ async def test_a_worker_that_dies_before_it_looked_once_more_loses_nothing(
 
 async def test_sending_again_under_an_id_changes_nothing(engine: Engine, waiting: Callable[..., Any]) -> None:
     job_id = await waiting("n", "n", timeout=60)
-    for data in ("first", "again"):
-        sent = await engine.manager.send_event("n", data, event_id="e-1")
+    for _ in range(2):
+        sent = await engine.manager.send_event("n", "first", event_id="e-1")
         assert (sent.id, sent.data) == ("e-1", "first")
+    await engine.drain()
+    assert (await engine.manager.send_event("n", "first", event_id="e-1")).data == "first"
     await engine.drain()
     assert (await engine.get(job_id)).waiting_for == "event:n"
     assert [event.id for event in await engine.manager.list_events()] == ["e-1"]
+
+
+async def test_an_event_that_its_job_has_received_is_not_delivered_again(
+    engine: Engine, waiting: Callable[..., Any]
+) -> None:
+    job_id = await waiting("n", "n")
+    send = partial(engine.manager.send_event, "n", {"a": 1}, job_id=job_id, event_id="e-1")
+    await engine.drain()
+    await send()
+    await engine.drain()
+    sent = await send()
+    assert (sent.job_id, sent.data) == (job_id, {"a": 1})
+    await engine.drain()
+    assert (await engine.get(job_id)).waiting_for == "event:n"
+    assert await engine.manager.list_events() == [], "it is not listed any more"
+    await engine.manager.send_event("n", 2, job_id=job_id)
+    await engine.drain()
+    assert await completed(engine, job_id) == [{"a": 1}, 2]
+    assert (await send()).id == "e-1", "the sender's retry is answered after the job's end as well"
+
+
+@pytest.mark.parametrize("for_one", [True, False], ids=["for one job", "for anybody"])
+@pytest.mark.parametrize("received", [True, False], ids=["received", "waiting"])
+async def test_an_id_of_another_event_is_refused(
+    engine: Engine, waiting: Callable[..., Any], for_one: bool, received: bool
+) -> None:
+    job_id, other = await waiting("n", "n"), await waiting("other")
+    good = {"name": "n", "data": {"a": 1}, "job_id": job_id if for_one else None, "event_id": "e-1"}
+    await engine.manager.send_event(**good)
+    if received:
+        await engine.drain()
+    changes: list[tuple[str, dict[str, Any]]] = [
+        ("name", {"name": "other"}),
+        ("job", {"job_id": other}),
+        ("data", {"data": {"a": True}}),
+    ]
+    for differs, change in changes:
+        with pytest.raises(IdempotencyConflict, match=rf"'e-1' belongs to event e-1, whose {differs} differs"):
+            await engine.manager.send_event(**(good | change))
+
+
+@pytest.mark.parametrize("seconds", [0.5, 10, 250])
+async def test_a_job_that_waits_hears_of_an_event_though_the_clock_of_its_creator_is_ahead(
+    engine: Engine, waiting: Callable[..., Any], seconds: float
+) -> None:
+    engine.clock.jump(seconds)
+    job_id = await waiting("go", "go")
+    engine.clock.jump(-seconds)
+    await engine.drain()
+    await engine.manager.send_event("go", 1)
+    await engine.drain()
+    assert (await engine.get(job_id)).steps == 1
+    await engine.manager.send_event("go", 2)
+    await engine.drain()
+    assert await completed(engine, job_id) == [1, 2]
 
 
 async def test_what_cannot_be_sent_is_refused(engine: Engine, waiting: Callable[..., Any]) -> None:
