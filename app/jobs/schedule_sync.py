@@ -15,7 +15,7 @@ from app.jobs.registry import Registry
 from app.jobs.request import JobRequest, job_of
 from app.jobs.schedule_editor import ScheduleEditor
 from app.jobs.schedule_records import ScheduleRecords
-from app.jobs.schedules import Schedule, ScheduleDefinition, halted, new_schedule, restarted, template_of
+from app.jobs.schedules import Schedule, ScheduleDefinition, halted, new_schedule, redefined, template_of
 from app.stores.base import OutcomeUnknown, PreconditionFailed
 
 logger = logging.getLogger(__name__)
@@ -139,11 +139,7 @@ class CodeSchedules:
     def _following(self, definition: ScheduleDefinition, before: Schedule) -> Schedule | None:
         if before.definition == definition and before.status != "stopped":
             return None
-        now = self._clock.now()
-        after = before.model_copy(update={"definition": definition})
-        if before.status == "paused":
-            return after
-        return restarted(after, now)
+        return redefined(before, definition, self._clock.now())
 
     def _is_over(self, schedule: Schedule, report: SyncReport) -> bool:
         if schedule.definition.source != "code" or any(p.startswith(f"{schedule.name}: ") for p in report.problems):

@@ -270,6 +270,25 @@ def restarted(schedule: Schedule, now: datetime) -> Schedule:
     return schedule.model_copy(update={"status": "active", "high_water": now, "next_at": following})
 
 
+def redefined(schedule: Schedule, definition: ScheduleDefinition, now: datetime) -> Schedule:
+    """The schedule going on as another definition says.
+
+    By the same timetable it goes on where it was: its missed slots are caught up with as the new definition says, and
+    only slots to come are decided anew. By another timetable, or after it was stopped, it begins anew.
+    """
+    after = schedule.model_copy(update={"definition": definition})
+    if schedule.status == "paused":
+        return after
+    if schedule.status == "stopped" or _times(definition) != _times(schedule.definition):
+        return restarted(after, now)
+    high_water = min(now, schedule.high_water)
+    return after.model_copy(update={"high_water": high_water, "next_at": definition.timetable.after(high_water)})
+
+
+def _times(definition: ScheduleDefinition) -> tuple[float | None, str | None, str]:
+    return definition.interval_seconds, definition.cron, definition.timezone
+
+
 def halted(schedule: Schedule, status: Literal["paused", "stopped"], now: datetime) -> Schedule:
     """The schedule deciding about nothing from now on."""
     high_water = min(now, schedule.high_water)

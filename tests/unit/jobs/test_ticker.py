@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 from importlib import import_module
 from typing import Any
 
@@ -191,6 +191,38 @@ async def test_code_creates_changes_and_stops_schedules(engine: Engine) -> None:
     declare(engine, interval_seconds=60)
     await engine.manager.tick()
     assert await slots_of(engine) == [3660], "what was missed while it was out of the code is not made up for"
+
+
+@pytest.mark.parametrize(
+    ("change", "slots"),
+    [
+        ({}, [120, 180, 240, 300, 360]),
+        ({"description": "other words"}, [120, 180, 240, 300, 360]),
+        ({"catch_up": "last"}, [300, 360]),
+        ({"interval_seconds": 50}, [350]),
+    ],
+    ids=["no", "description", "policy", "timetable"],
+)
+async def test_a_deployment_after_a_pause_of_the_engine_catches_up_unless_the_timetable_is_another(
+    engine: Engine, change: dict[str, Any], slots: list[float]
+) -> None:
+    options: dict[str, Any] = {"interval_seconds": 60, "catch_up": "all", "overlap": True}
+    declare(engine, **options)
+    await engine.manager.tick()
+    engine.clock.jump(300)
+    declare(engine, **(options | change))
+    await engine.manager.tick()
+    made = [datetime.fromisoformat(job.metadata["schedule"]["slot"]) for job in await jobs_of(engine)]
+    assert [(slot - NOON).total_seconds() for slot in made] == [60, *slots]
+
+
+async def test_a_deployment_gives_slots_to_come_its_new_options(engine: Engine) -> None:
+    declare(engine, interval_seconds=60)
+    await engine.manager.tick()
+    declare(engine, interval_seconds=60, priority="critical")
+    await engine.manager.tick()
+    assert [job.priority.name for job in await jobs_of(engine)] == ["CRITICAL"]
+    assert await slots_of(engine) == [60]
 
 
 async def test_a_type_that_is_gone_stops_its_schedule_where_that_is_known(engine: Engine) -> None:
