@@ -68,6 +68,9 @@ class BatchVerbs(JobReader):
             DependencyCycle: naming the jobs on it by their places.
             IdempotencyConflict: the key belongs to a batch of other jobs.
         """
+        check_reason(name, "name")
+        if idempotency_key is not None:
+            check_reason(idempotency_key, "idempotency_key")
         runtime = await self._ready()
         batch_id = f"batch-{job_id_of_key(idempotency_key) if idempotency_key else runtime.chance.token()}"
         requests = _requests(jobs, batch_id)

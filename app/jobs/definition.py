@@ -49,6 +49,7 @@ MAX_RETRIES = 1_000_000
 
 
 LONGEST_GRACE_SECONDS = 366 * 86400.0
+MOST_TO_CATCH_UP = 10_000
 """No slot is created when it is later than a year."""
 
 
@@ -78,7 +79,7 @@ class JobOptions(BaseModel):
     """How late the job of a slot may be created; after that the slot counts as missed."""
     catch_up: Literal["skip", "last", "all"] = "skip"
     """What becomes of missed slots: none of them, the newest, or the newest `catch_up_limit` one after the other."""
-    catch_up_limit: int = Field(default=100, ge=1, le=10_000)
+    catch_up_limit: int = Field(default=100, ge=1, le=MOST_TO_CATCH_UP)
     overlap: bool = False
     """Whether a slot's job may run while an earlier one's has not ended; if not, the slot is skipped."""
     enabled: bool = True

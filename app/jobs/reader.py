@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 from typing import Any, TypeAlias
 
 from app.jobs.durations import uptime_text
-from app.jobs.errors import JobNotFound, WaitTimeout
+from app.jobs.errors import BadInput, JobNotFound, WaitTimeout
 from app.jobs.listing import JobFilter, JobPage, all_of, page_of
 from app.jobs.models import Job, JobQueue, JobStatus, LogEntry, RunSummary
 from app.jobs.records import is_job_id
@@ -152,7 +152,10 @@ class JobReader:
 
         Raises:
             JobNotFound: there is no such job.
+            BadInput: `after` is no number that a line can have.
         """
+        if type(after) is not int or not 0 <= after < 2**63:
+            raise BadInput("after", "is not the number of a line", "give a whole number from 0 on")
         await self.get_job(job_id)
         return await logs_of(self.runtime.store, self.runtime.records, job_id, after, limit)
 

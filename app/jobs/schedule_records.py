@@ -10,6 +10,7 @@ from typing import Any
 
 from app.jobs.codec import SCHEMA_VERSION, Codec
 from app.jobs.errors import ScheduleNotFound, TooLarge
+from app.jobs.models import is_key
 from app.jobs.records import RECORD_SHARE, DataLimits
 from app.jobs.schedules import Schedule, schedule_id
 from app.stores.base import Delete, Insert, Query, Record, Store, Update, Value
@@ -76,6 +77,8 @@ class ScheduleRecords:
 
     async def find(self, name: str) -> Schedule | None:
         """The schedule of a name, or None."""
+        if not is_key(name):
+            return None  # no schedule can have that name
         (record,) = await self._store.get(COLLECTION, [schedule_id(name)])
         return None if record is None else self.decode(record)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
-from app.jobs.definition import LONGEST_GRACE_SECONDS
+from app.jobs.definition import LONGEST_GRACE_SECONDS, MOST_TO_CATCH_UP
 from app.jobs.errors import BadInput, PayloadInvalid
 from app.jobs.models import Job, Json, is_key
 from app.jobs.reader import JobReader
@@ -78,7 +78,7 @@ class ScheduleVerbs(JobReader):
             timezone: what `cron` is read in.
             misfire_grace_seconds: how late the job of a slot may be created; after that the slot counts as missed.
             catch_up: what becomes of missed slots: `skip` them, create the `last`, or `all` one after the other.
-            catch_up_limit: for `all`: at most so many, the newest.
+            catch_up_limit: for `all`: at most so many, the newest; up to 10,000.
             overlap: whether a slot's job may run while an earlier one's has not ended; if not, the slot is skipped.
             options: further arguments of `create_job` that each job has.
 
@@ -92,9 +92,11 @@ class ScheduleVerbs(JobReader):
             raise BadInput("cron", "is missing, and interval_seconds too", "give one of the two")
         if catch_up not in _CATCH_UP:
             raise BadInput("catch_up", f"{catch_up!r} is not a policy", f"use one of {', '.join(_CATCH_UP)}")
-        if not 0 <= misfire_grace_seconds <= LONGEST_GRACE_SECONDS or catch_up_limit < 1:
-            field = "catch_up_limit" if catch_up_limit < 1 else "misfire_grace_seconds"
-            raise BadInput(field, "is out of range", "give 0 seconds to a year of grace, and a limit of 1 or more")
+        if not 0 <= misfire_grace_seconds <= LONGEST_GRACE_SECONDS:
+            raise BadInput("misfire_grace_seconds", f"{misfire_grace_seconds!r} is out of range", "give 0 to a year")
+        if type(catch_up_limit) is not int or not 1 <= catch_up_limit <= MOST_TO_CATCH_UP:
+            remedy = f"give a whole number from 1 to {MOST_TO_CATCH_UP:,}"
+            raise BadInput("catch_up_limit", "is not a number of slots to catch up with", remedy)
         for fixed in (
             "idempotency_key",
             "unique",

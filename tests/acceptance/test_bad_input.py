@@ -471,3 +471,16 @@ def test_settings_of_an_engine(options: dict[str, Any]) -> None:
 def test_delays_that_a_handler_asks_for(signal: type[RetryLater | ContinueLater], seconds: float) -> None:
     with pytest.raises(BadInput, match=r"^seconds: .*; give seconds from 0"):
         signal(seconds)
+
+
+@pytest.mark.parametrize("text", ["\x00", "\ud800"])
+@pytest.mark.parametrize("field", ["name", "idempotency_key"])
+async def test_a_batch_under_a_text_that_cannot_be_stored(shop: Shop, field: str, text: str) -> None:
+    create = shop.manager.create_job_batch
+    await refused(shop, lambda: create([{"type": "typed"}], **{field: text}), BadInput, field, "cannot be stored")
+
+
+@pytest.mark.parametrize("after", [-1, 2**63, 10**30, float("nan"), 2.5])
+async def test_reading_a_log_from_where_no_line_is(shop: Shop, after: Any) -> None:
+    (job, *_) = await shop.manager.list_jobs()
+    await refused(shop, lambda: shop.manager.get_logs(job.id, after=after), BadInput, "after", "give a whole number")

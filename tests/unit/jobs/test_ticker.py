@@ -394,6 +394,10 @@ async def test_schedules_of_ones_own(engine: Engine) -> None:
         ({"timezone": "Mars"}, "timezone"),
         ({"catch_up": "maybe"}, "catch_up"),
         ({"catch_up_limit": 0}, "catch_up_limit"),
+        ({"catch_up_limit": float("nan")}, "catch_up_limit"),
+        ({"catch_up_limit": 2.5}, "catch_up_limit"),
+        ({"catch_up_limit": 10_001}, "catch_up_limit"),
+        ({"catch_up_limit": 10**30}, "catch_up_limit"),
         ({"misfire_grace_seconds": -1}, "misfire_grace_seconds"),
         ({"idempotency_key": "x"}, "idempotency_key"),
         ({"payload": {"to": "x" * 300_000}}, "payload"),
@@ -410,6 +414,20 @@ async def test_a_schedule_that_cannot_be_is_refused(engine: Engine, change: dict
         await engine.manager.create_schedule(**(good | change))
     assert refused.value.field == field
     assert [each.name for each in await engine.manager.list_schedules()] == ["taken"]
+
+
+@pytest.mark.parametrize("name", ["", "\x00", "\ud800", "x" * 201])
+async def test_a_name_that_no_schedule_can_have_is_told_to_be_unknown(engine: Engine, name: str) -> None:
+    manager = engine.manager
+    for verb in (
+        manager.get_schedule,
+        manager.pause_schedule,
+        manager.resume_schedule,
+        manager.delete_schedule,
+        manager.trigger_schedule,
+    ):
+        with pytest.raises(ScheduleNotFound):
+            await verb(name)
 
 
 async def test_schedules_of_the_code_are_not_deleted_and_stopped_ones_not_resumed(engine: Engine) -> None:
