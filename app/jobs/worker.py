@@ -328,8 +328,18 @@ class Worker:
         self.report.completed += job.status is JobStatus.COMPLETED
         self.report.failed += job.status is JobStatus.FAILED
         if job.wake_at is not None:
-            heappush(self._wakes, job.wake_at)
+            self._remember(job.wake_at)
         await self._runtime.settled(job)
+
+    def _remember(self, wake_at: datetime) -> None:
+        """Remember when a job is due that this worker has delayed. Under full load nobody else drops what is past."""
+        now = self._runtime.clock.now()
+        past: datetime | None = None
+        while self._wakes and self._wakes[0] <= now:
+            past = heappop(self._wakes)
+        if past is not None and past > self._looked_at:
+            heappush(self._wakes, past)  # one of them says as well as all that it is time to look
+        heappush(self._wakes, wake_at)
 
     async def _seconds_to_look(self) -> float:
         """How long an idle worker waits that nobody wakes: until a delayed job is due, or it is time to look."""

@@ -264,6 +264,29 @@ async def test_a_delayed_job_runs_when_it_is_due(engine: Engine, ran: list[str])
         assert ran == ["delayed"]
 
 
+async def test_a_worker_that_is_never_idle_does_not_pile_up_the_times_of_jobs_that_it_delayed() -> None:
+    engine = Engine()
+
+    @engine.job("busy")
+    async def busy(ctx: JobContext) -> None:
+        await engine.clock.sleep(1)
+
+    @engine.job("again", priority="critical")
+    async def again(ctx: JobContext) -> None:
+        raise ContinueLater(5)
+
+    for _ in range(80):
+        await engine.submitted("busy")
+    for _ in range(4):
+        await engine.submitted("again")
+    async with engine.working(concurrency=2) as worker:
+        await engine.clock.advance(30)
+        assert len(await engine.manager.list_jobs(type="busy", status="queued")) > 10, "so it was never idle"
+        times = worker._wakes
+        assert sum(time <= engine.clock.now() for time in times) <= 1
+        assert len(times) <= 5
+
+
 async def test_an_idle_worker_looks_again_when_a_delayed_job_is_due(engine: Engine, ran: list[str]) -> None:
     await engine.submitted("it", name="delayed", delay=1.5)
     async with engine.working():
