@@ -193,6 +193,17 @@ def resume(job_id: JobId, as_json: JsonFlag = False) -> None:
     tell_changed(run(work), as_json)
 
 
+@app.command("start")
+def start(job_id: JobId, as_json: JsonFlag = False) -> None:
+    """Let a held job run; it waits for what it depends on."""
+
+    async def work() -> Job:
+        async with engine() as manager:
+            return await manager.start_job(job_id)
+
+    tell_changed(run(work), as_json)
+
+
 @app.command("steps")
 def steps(job_id: JobId, as_json: JsonFlag = False) -> None:
     """What a job's handler has recorded, in the order of its calls."""

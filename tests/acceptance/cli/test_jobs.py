@@ -253,3 +253,13 @@ def test_what_is_shown_of_a_job_says_something(torpor: Torpor) -> None:
     assert re.search(r"run_seconds +\d+ ms", shown)
     assert "counted" in shown
     assert "%" not in torpor("jobs", "list").out
+
+
+def test_a_held_job_is_started(torpor: Torpor) -> None:
+    Path("held.jsonl").write_text('{"type": "shop_ok", "auto_start": false}', encoding="utf-8")
+    (held,) = torpor.json("enqueue", "--file", "held.jsonl")
+    assert held["status"] == "pending"
+
+    assert torpor.json("jobs", "start", held["id"])["status"] == "queued"
+
+    assert torpor("jobs", "start", "nobody").code == 1
