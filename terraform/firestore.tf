@@ -137,7 +137,7 @@ locals {
       "idempotent", "idempotency_key", "worker_id", "lease_token", "lease_started_at", "write_id", "progress",
       "checkpoint", "result", "error", "outcome", "log_length", "results_saved", "steps", "review", "control_id",
       "control_action", "control_reason", "control_at", "watched_until", "depends_on", "unmet", "auto_start",
-      "start_at", "on_dependency_failure", "on_failure", "has_dependents", "release", "stamp",
+      "start_at", "on_dependency_failure", "on_failure", "has_dependents", "deleting", "release", "stamp",
     ]
     runs = [
       "schema_version", "job_id", "type", "queue", "priority", "batch_id", "parent_id", "attempt", "outcome",

@@ -342,7 +342,7 @@ class Batches:
             for _ in range(MAX_TRIES):
                 (record,) = await self._parts.records.find([job_id])
                 job = None if record is None else self._parts.records.codec.job(record)
-                if job is None or job.is_terminal or job.has_dependents:
+                if job is None or job.is_terminal or (job.has_dependents and not job.deleting):
                     return
                 try:
                     await self._parts.commits.commit([guard(job)])
@@ -357,12 +357,19 @@ class Batches:
         """What ended outside before all that waits for it was written has let go on only what was there."""
         for start in range(0, len(outside), DELETED_TOGETHER):
             ids = outside[start : start + DELETED_TOGETHER]
+            about_to_go: list[str] = []
             for job_id, record in zip(ids, await self._parts.records.find(ids), strict=True):
                 now = self._parts.clock.now()
                 gone = Job(id=job_id, type="gone", status=JobStatus.CANCELLED, created_at=now, updated_at=now)
                 job = gone if record is None else self._parts.records.codec.job(record)
                 if job.is_terminal:
                     await self._release.let_go(job)
+                elif job.deleting:
+                    about_to_go.append(job_id)
+            if about_to_go:
+                # Whoever deletes these may have looked before all that waits for them was written.
+                await self._mark(about_to_go)
+                await self._let_go(about_to_go)
 
     # --- keep ---
 

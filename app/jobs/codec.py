@@ -244,6 +244,7 @@ _ENGINE_FIELDS: Mapping[str, _Coder] = {
     "start_at": _NATIVE,
     "on_dependency_failure": _Coder(_same, _same, "cancel"),
     "has_dependents": _Coder(_same, _same, False),
+    "deleting": _Coder(_same, _same, False),
     "release": _NATIVE,
     "expire_at": _NATIVE,
 }

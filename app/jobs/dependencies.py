@@ -72,13 +72,29 @@ def guard(parent: Job) -> Write:
     """The write that goes with a new dependency on a job: if that one settles meanwhile, neither is applied.
 
     From now on it tells whoever ends it that others wait. One that has ended already is kept, as others wait for it
-    to be retried.
+    to be retried. One that somebody is about to delete gets another version by it, so that the delete fails.
     """
+    kept: dict[str, Value] = {"has_dependents": True, **({"deleting": False} if parent.deleting else {})}
     if parent.is_terminal:
-        return Update("jobs", parent.id, {"has_dependents": True, "expire_at": None}, parent.version)
-    if parent.has_dependents:
+        return Update("jobs", parent.id, {**kept, "expire_at": None}, parent.version)
+    if parent.has_dependents and not parent.deleting:
         return Verify("jobs", parent.id, parent.version)
-    return Update("jobs", parent.id, {"has_dependents": True}, parent.version)
+    return Update("jobs", parent.id, kept, parent.version)
+
+
+def about_to_delete(job_id: str, version: str, deleting: object) -> Update | None:
+    """The write before a look at who waits for a job that is to be deleted; None if it has been written.
+
+    A guard on a job that others have waited for before may leave its version as it is. After this write it does not:
+    whoever begins to wait is seen by the look, or makes a delete of this version fail. Left behind by a crash, it
+    costs the next guard one write.
+
+    Args:
+        job_id: the job, which others wait for or have waited for.
+        version: as it was read.
+        deleting: what its record says about it.
+    """
+    return None if deleting else Update("jobs", job_id, {"deleting": True}, version)
 
 
 def gated(job: Job, token: str) -> tuple[Job, list[Put]]:

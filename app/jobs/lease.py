@@ -104,7 +104,8 @@ class LeaseParts:
     wake_ups: WakeUps
 
 
-_OF_OTHERS = ("control_id", "control_action", "control_reason", "control_at", "watched_until", "has_dependents")
+_CONTROLS = ("control_id", "control_action", "control_reason", "control_at", "watched_until")
+_OF_OTHERS = (*_CONTROLS, "has_dependents", "deleting")
 """Fields of a running job that others than its holder write."""
 
 

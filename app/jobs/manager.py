@@ -29,7 +29,7 @@ from app.jobs.preparing import prepared
 from app.jobs.ramp import Pace, Progress
 from app.jobs.request import JobRequest, check_reason, payload_for, request_of
 from app.jobs.requeue_verbs import RequeueVerbs
-from app.jobs.retention import delete_page, delete_record, ended_before, is_waited_for
+from app.jobs.retention import about_to_go, delete_page, delete_record, ended_before, is_waited_for
 from app.jobs.review_verbs import ReviewVerbs
 from app.jobs.revisions import at_revision, check_revision
 from app.jobs.runtime import Runtime
@@ -378,6 +378,10 @@ class AsyncJobManager(
                 raise IllegalTransition(job_id, status, "be deleted", ["cancel"])
             if record.fields.get("release") == "pending":
                 await runtime.release.finish(runtime.codec.job(record))
+                continue
+            try:
+                record = await about_to_go(runtime.store, record)
+            except PreconditionFailed:
                 continue
             if await is_waited_for(runtime.store, record):
                 doing = "be deleted while other jobs wait for it"

@@ -325,6 +325,8 @@ class Job(BaseModel):
     on_dependency_failure: Literal["cancel", "run", "hold"] = "cancel"
     """What becomes of it when one of them ends FAILED or CANCELLED."""
     has_dependents: bool = False
+    deleting: bool = False
+    """Whether somebody is about to delete it; whoever begins to wait for it takes this back, so that it stays."""
     release: Literal["pending", "done"] | None = None
 
     @property

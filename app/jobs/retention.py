@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
+from app.jobs.dependencies import about_to_delete
 from app.jobs.models import Job
 from app.jobs.results import pages
 from app.stores.base import Delete, PreconditionFailed, Query, Record, Store, Verify
@@ -42,8 +44,21 @@ async def delete_record(store: Store, record: Record) -> None:
     await store.commit([*deletes, Delete("jobs", record.id, record.version)])
 
 
+async def about_to_go(store: Store, record: Record) -> Record:
+    """A job that is to be deleted, in a state that changes when anybody begins to wait for it from now on.
+
+    Raises:
+        PreconditionFailed: it has changed.
+    """
+    write = about_to_delete(record.id, record.version, record.fields.get("deleting"))
+    if write is None or not record.fields.get("has_dependents"):
+        return record
+    (version,) = await store.commit([write])
+    return replace(record, version=version, fields={**record.fields, **write.fields})
+
+
 async def is_waited_for(store: Store, record: Record) -> bool:
-    """Whether other jobs wait for a job."""
+    """Whether other jobs wait for a job; nobody begins to unseen, if it is one that `about_to_go` gave."""
     if not record.fields.get("has_dependents"):
         return False
     shapes = ("jobs.waiting", "gates.waiting")
@@ -75,8 +90,9 @@ async def delete_page(store: Store, records: Sequence[Record], let_go: LetGo) ->
         How many were deleted.
     """
     deleted = 0
-    for record in records:
+    for found in records:
         try:
+            record = await about_to_go(store, found)
             if await is_waited_for(store, record):
                 await let_go(record)
             await delete_record(store, record)

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from datetime import datetime
 
 from app.jobs.clock import Clock
+from app.jobs.dependencies import about_to_delete
 from app.jobs.errors import ScheduleNotFound
 from app.jobs.group import GroupCommit
-from app.jobs.models import Job, JobStatus
+from app.jobs.models import Job, JobStatus, changed
 from app.jobs.records import JobRecords
 from app.jobs.schedule_records import ScheduleRecords
 from app.jobs.schedules import AFTER, SCHEDULE, Schedule, slot_job_id, slots_ahead
@@ -95,11 +96,23 @@ class ScheduleEditor:
         """The jobs of slots to come that can be withdrawn, in the order of time."""
         ids = [slot_job_id(schedule.name, slot) for slot in slots_ahead(schedule, now)]
         found = await self._records.get(ids, strict=False) if ids else []
+        waiting = await self._about_to_go([job for job in found if job is not None and _has_not_begun(job)])
         gone: dict[str, Job] = {}
-        for job in reversed([job for job in found if job is not None and _has_not_begun(job)]):
+        for job in reversed(waiting):
             if not job.has_dependents or await self._waiting_for(job) <= gone.keys():
                 gone[job.id] = job
         return list(gone.values())[::-1]
+
+    async def _about_to_go(self, jobs: list[Job]) -> list[Job]:
+        """The jobs in states that change when anybody begins to wait for one of them from now on."""
+        used = [job for job in jobs if job.has_dependents]
+        writes = [about_to_delete(job.id, job.version, job.deleting) for job in used]
+        unit = [write for write in writes if write is not None]
+        if not unit:
+            return jobs
+        versions = await self._commits.commit(unit)
+        new = {write.id: version for write, version in zip(unit, versions, strict=True)}
+        return [changed(job, {"deleting": True, "version": new[job.id]}) if job.id in new else job for job in jobs]
 
     async def _waiting_for(self, job: Job) -> set[str]:
         """The jobs that wait for a job."""

@@ -86,6 +86,7 @@ JOBS = Collection(
         "start_at": _AT,
         "on_dependency_failure": _K,
         "has_dependents": _B,
+        "deleting": _B,
         "release": _K,
         "expire_at": _AT,
     },

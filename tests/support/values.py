@@ -158,6 +158,7 @@ JOB_VALUES: dict[str, st.SearchStrategy[Any]] = {
     "start_at": st.none() | TIMES,
     "on_dependency_failure": st.sampled_from(["cancel", "run", "hold"]),
     "has_dependents": st.booleans(),
+    "deleting": st.booleans(),
     "release": st.sampled_from([None, "pending", "done"]),
     "expire_at": st.none() | TIMES,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -21,16 +22,18 @@ from app.jobs import (
     JobStatus,
     PermanentError,
 )
-from app.jobs.dependencies import GATE_SIZE, MAX_DEPENDENCIES
+from app.jobs.dependencies import GATE_SIZE, MAX_DEPENDENCIES, guard
 from app.jobs.events import Complete, Stop
-from app.stores import DatabaseJobStore
-from app.stores.base import NotJoinable
+from app.stores import DatabaseJobStore, MemoryJobStore
+from app.stores.base import Delete, NotJoinable, Update
+from app.stores.faults import Call, FaultPlan, FaultyStore, Operation
 from tests.support.dying_store import DyingStore
 from tests.support.engine import Engine
 
-P, Q, H, C, F, X = (
+P, Q, R, H, C, F, X = (
     JobStatus.PENDING,
     JobStatus.QUEUED,
+    JobStatus.RUNNING,
     JobStatus.PAUSED,
     JobStatus.COMPLETED,
     JobStatus.FAILED,
@@ -423,6 +426,67 @@ async def test_nothing_waits_for_a_job_that_is_gone(engine: Engine) -> None:
     assert await states(engine, child) == [X]
     await engine.manager.delete_job(child.id)
     assert await engine.manager.count_jobs() == 0
+
+
+def a_delete(call: Call) -> bool:
+    """Whether this call deletes a job."""
+    return any(isinstance(write, Delete) and write.collection == "jobs" for unit in call.units for write in unit)
+
+
+async def test_who_begins_to_wait_for_a_job_while_it_is_deleted_keeps_it() -> None:
+    """Given a job that somebody waited for once, when another begins to after the delete has seen nobody, it stays."""
+    store = FaultyStore(MemoryJobStore(), FaultPlan())
+    engine = Engine(store=store)
+    parent = await make_held(engine)
+    before = await engine.manager.create_job("held", dependencies=[parent])
+    await engine.manager.cancel_job(before.id)
+    held = store.plan.hold(Operation.COMMIT, when=a_delete)
+    deleting = asyncio.ensure_future(engine.manager.delete_job(parent))
+    await held.reached()
+    child = await engine.manager.create_job("held", dependencies=[parent])
+    held.release()
+    with pytest.raises(IllegalTransition, match="while other jobs wait for it"):
+        await deleting
+    assert await states(engine, child) == [P]
+    await engine.manager.create_job("held", dependencies=[parent])
+    assert not (await engine.get(parent)).deleting
+    await engine.manager.cancel_job(parent)
+    assert await states(engine, child) == [X]
+
+
+async def test_who_begins_to_wait_for_an_old_job_while_it_is_cleaned_up_keeps_it() -> None:
+    store = FaultyStore(MemoryJobStore(), FaultPlan())
+    engine = Engine(store=store)
+    parent = await make_held(engine)
+    child = await engine.manager.create_job("held", dependencies=[parent])
+    await engine.manager.cancel_job(parent)
+    assert await states(engine, child) == [X]
+    engine.clock.jump(2 * 86400)
+    held = store.plan.hold(Operation.COMMIT, when=lambda call: call.touches("jobs", parent) and a_delete(call))
+    cleaning = asyncio.ensure_future(engine.manager.cleanup_old_jobs(1))
+    await held.reached()
+    await engine.manager.retry_job(child.id)
+    held.release()
+    assert await cleaning == 1, "found again, with who waits for it now"
+    assert await states(engine, child) == [X]
+
+
+async def make_held(engine: Engine) -> str:
+    """The id of a job that is not started."""
+
+    @engine.job("held")
+    async def handler(ctx: JobContext) -> None: ...
+
+    return (await engine.manager.create_job("held", auto_start=False)).id
+
+
+@pytest.mark.parametrize("status", [P, R, F])
+@pytest.mark.parametrize("has_dependents", [False, True])
+async def test_a_guard_changes_a_job_that_is_about_to_be_deleted(status: JobStatus, has_dependents: bool) -> None:
+    """Some stores keep the version where an update changes nothing."""
+    write = guard(Job(type="t", status=status, has_dependents=has_dependents, deleting=True, version="7"))
+    assert isinstance(write, Update)
+    assert (write.fields["deleting"], write.fields["has_dependents"], write.version) == (False, True, "7")
 
 
 # --- crashes -----------------------------------------------------------------------------------------

@@ -14,7 +14,8 @@ from app.jobs.deployment import is_gone
 from app.jobs.schedules import AHEAD, slot_job_id
 from app.jobs.upkeep import Upkeep
 from app.stores import MemoryJobStore
-from app.stores.faults import FaultPlan, FaultyStore, Operation
+from app.stores.base import Delete
+from app.stores.faults import Call, FaultPlan, FaultyStore, Operation
 from tests.support.clock import NOON, settle
 from tests.support.engine import Engine
 
@@ -547,6 +548,28 @@ async def test_a_chain_that_was_created_ahead_is_withdrawn_whole(engine: Engine)
     assert [job.status for job in await jobs_of(engine)] == [JobStatus.QUEUED, JobStatus.PENDING]
     await engine.manager.pause_schedule("report")
     assert await jobs_of(engine) == []
+
+
+async def test_who_begins_to_wait_for_a_job_while_it_is_withdrawn_keeps_it() -> None:
+    two = Two()
+    for engine in (two.one, two.other):
+        declare(engine, interval_seconds=30, catch_up="all")
+    await two.one.manager.tick()
+    ahead = await jobs_of(two.other)
+    assert [job.has_dependents for job in ahead] == [True, False]
+    held = two.plan.hold(Operation.COMMIT_EACH, when=a_delete)
+    pausing = asyncio.ensure_future(two.one.manager.pause_schedule("report"))
+    await held.reached()
+    child = await two.other.manager.create_job("report", dependencies=[ahead[0].id])
+    held.release()
+    await pausing
+    assert [job.id for job in await jobs_of(two.other)] == [ahead[0].id]
+    assert (await two.other.get(child.id)).unmet == (ahead[0].id,)
+
+
+def a_delete(call: Call) -> bool:
+    """Whether this call deletes a job."""
+    return any(isinstance(write, Delete) and write.collection == "jobs" for unit in call.units for write in unit)
 
 
 @pytest.mark.parametrize("applied", [True, False])

@@ -20,7 +20,7 @@ TABLES: dict[str, dict[str, str]] = {
         "int": "schema_version priority shard depth revision attempt retries_used lease_losses slices idle_slices "
         "max_retries max_lease_losses log_length results_saved steps",
         "float": "run_seconds retry_delay_seconds timeout_seconds max_duration_seconds",
-        "bool": "idempotent holds_turn auto_start has_dependents",
+        "bool": "idempotent holds_turn auto_start has_dependents deleting",
         "time": "created_at updated_at started_at finished_at queued_at ready_at wake_at allowed_at start_before "
         "lease_started_at lease_expires_at control_at watched_until waiting_since start_at expire_at",
         "keys": "tags depends_on unmet",
