@@ -37,6 +37,7 @@ class Claiming:
     def __init__(self, parts: LeaseParts, options: EngineOptions, admission: Admission) -> None:
         self._parts = parts
         self._admission = admission
+        self._ended: list[Job] = []
         self._shards = AskedShards(options.shards, parts.store.limits().claim_alternatives, parts.chance)
 
     async def claim(self, asker: Asker, *, shards: Sequence[int] | None, due: bool) -> tuple[list[Lease], bool]:
@@ -67,6 +68,11 @@ class Claiming:
             if not again or len(leases) >= asker.limit:
                 break
         return leases, full or again
+
+    def take_ended(self) -> list[Job]:
+        """The jobs that ended at a claim instead of being taken; what follows their end is not done yet."""
+        ended, self._ended = self._ended, []
+        return ended
 
     async def _round(self, asked: Round, leases: list[Lease], shards: Sequence[int] | None, due: bool) -> bool:
         """Add what can be taken to the leases; answers whether more may be claimable."""
@@ -120,6 +126,7 @@ class Claiming:
             jobs = [job for job in found if job.lease_token == drafts[job.id].lease_token]
             full = True
         self._shards.found(job.shard for job in jobs)
+        self._ended += [job for job in jobs if job.is_terminal]
         return [Lease(parts, job, sent_at) for job in jobs if job.status is JobStatus.RUNNING], full
 
     async def claim_job(self, worker_id: str, job_id: str) -> Lease | None:
@@ -172,9 +179,10 @@ class Claiming:
             if there is None or there.fields.get("lease_token") != after.lease_token:
                 return None
             versions = [there.version]
-        if after.status is not JobStatus.RUNNING:
-            return None
-        return Lease(parts, changed(after, {"version": versions[-1]}), sent_at)
+        after = changed(after, {"version": versions[-1]})
+        if after.is_terminal:
+            self._ended.append(after)
+        return Lease(parts, after, sent_at) if after.status is JobStatus.RUNNING else None
 
     def _event(self, job: Job, asked: Round) -> Event | None:
         """What happens to a candidate: it is claimed, or what holds it back happens to it, or nothing."""

@@ -97,6 +97,8 @@ async def lease_job(job: Job, worker_id: str | None = None) -> Lease | None:
     if lease is not None:
         # Here and not later: another engine may be bound when it ends.
         lease.follow_up = runtime.settled
+    for ended in runtime.queue.take_ended():
+        await runtime.settled(ended)
     return lease
 
 

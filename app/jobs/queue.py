@@ -207,6 +207,13 @@ class Queue:
         """
         return await self._claiming.claim_job(worker_id, job_id)
 
+    def take_ended(self) -> list[Job]:
+        """The jobs that ended at a claim because they had to begin earlier, each given once.
+
+        Whoever claimed tells `Runtime.settled` of them.
+        """
+        return self._claiming.take_ended()
+
     def decoded(self, records: Sequence[Record]) -> list[Job]:
         """The jobs of records; those that this version of the code cannot read are left out, and told in the log."""
         return self._parts.records.decoded(records)

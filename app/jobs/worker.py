@@ -14,7 +14,7 @@ from typing import Any
 
 from app.jobs.executor import JobExecutor
 from app.jobs.lease import Lease
-from app.jobs.models import JobQueue, JobStatus
+from app.jobs.models import Job, JobQueue, JobStatus
 from app.jobs.queue import QUEUES
 from app.jobs.routes import Served
 from app.jobs.runtime import Runtime
@@ -237,6 +237,7 @@ class Worker:
                     logger.warning("nothing could be claimed: %s", error)
             for lease in leases:
                 self._start(lease)
+            self._tell_of_ended()
             if drain and not (leases or full or self._tasks or troubled):
                 if was_at_work:
                     continue  # what ended during the claim may be claimable again, or have made other jobs so
@@ -256,6 +257,7 @@ class Worker:
 
     async def _begin_with(self, job_id: str) -> bool:
         lease = await self._runtime.queue.claim_job(self.worker_id, job_id)
+        self._tell_of_ended()
         if lease is None:
             return False
         self.report.claimed += 1
@@ -298,6 +300,18 @@ class Worker:
         task = asyncio.get_running_loop().create_task(self._run_one(lease))
         self._tasks.add(task)
         task.add_done_callback(self._finished)
+
+    def _tell_of_ended(self) -> None:
+        """Let others go on who wait for jobs that ended at a claim, beside the jobs that were claimed."""
+        ended = self._runtime.queue.take_ended()
+        if ended:
+            task = asyncio.get_running_loop().create_task(self._settle_ended(ended))
+            self._tasks.add(task)
+            task.add_done_callback(self._finished)
+
+    async def _settle_ended(self, ended: Sequence[Job]) -> None:
+        for job in ended:
+            await self._runtime.settled(job)
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

@@ -582,3 +582,24 @@ async def test_a_record_that_changes_between_claims_is_nobodys_loss(engine: Engi
 async def test_a_worker_has_a_name_that_people_recognise(engine: Engine) -> None:
     assert worker_name().rpartition("-")[2].isdigit()
     assert Worker(engine.runtime).worker_id == worker_name()
+
+
+async def test_a_job_that_ends_at_its_claim_lets_others_go_on(engine: Engine, ran: list[str]) -> None:
+    """Given a job that had to begin earlier, when it is claimed, then who waits for it or its key need no watchdog."""
+    start_before = engine.clock.now() + timedelta(seconds=5)
+    late = await engine.submitted("it", name="late", concurrency_key="k", start_before=start_before)
+    await engine.submitted("it", name="next", concurrency_key="k")
+    child = await engine.submitted("it", name="child", dependencies=[late])
+    engine.clock.jump(10)
+    await engine.drain()
+    assert ran == ["next"]
+    assert [(await engine.get(job_id)).status for job_id in (late, child)] == [X, X]
+    assert (await engine.get(late)).release == "done"
+
+
+async def test_a_worker_for_one_job_that_has_expired_lets_others_go_on(engine: Engine, ran: list[str]) -> None:
+    late = await engine.submitted("it", name="late", start_before=engine.clock.now() + timedelta(seconds=5))
+    child = await engine.submitted("it", name="child", dependencies=[late])
+    engine.clock.jump(10)
+    await Worker(engine.runtime).run(job_id=late)
+    assert (ran, (await engine.get(child)).status) == ([], X)
