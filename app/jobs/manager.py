@@ -433,7 +433,10 @@ class AsyncJobManager(
         taken = 0
         while True:
             found = await runtime.queue.take_back(CLEAN_PAGE, everything=alone, grace=grace)
-            taken += sum(now is not None for _, now in found)
+            for _, job in found:
+                if job is not None:
+                    taken += 1
+                    await runtime.settled(job)
             if len(found) < CLEAN_PAGE:
                 return taken
 

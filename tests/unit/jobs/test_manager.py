@@ -398,6 +398,24 @@ async def test_elsewhere_only_expired_leases_are_taken_back(engine: Engine) -> N
     assert [(await engine.get(job_id)).status for job_id in (first, second)] == [Q, R]
 
 
+async def test_what_an_interrupted_job_holds_back_goes_on_when_it_ends_by_that(engine: Engine) -> None:
+    """Given a job lost too often, when it is taken back, then its key is free and its dependents are told."""
+
+    @engine.job("lost")
+    async def handler(ctx: JobContext) -> None: ...
+
+    first = await engine.submitted("lost", concurrency_key="k")
+    second = await engine.submitted("lost", concurrency_key="k")
+    child = await engine.submitted("lost", dependencies=[first])
+    for _ in range((await engine.get(first)).max_lease_losses + 1):
+        assert await engine.runtime.queue.claim_job("gone", first) is not None
+        engine.clock.jump(61)
+        assert await engine.manager.resume_interrupted_jobs() == 1
+    assert [(await engine.get(job_id)).status for job_id in (first, child)] == [F, X]
+    await engine.drain()
+    assert (await engine.get(second)).status is C
+
+
 # --- its own life ------------------------------------------------------------------------------------
 
 
