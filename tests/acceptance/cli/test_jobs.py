@@ -262,4 +262,4 @@ def test_a_held_job_is_started(torpor: Torpor) -> None:
 
     assert torpor.json("jobs", "start", held["id"])["status"] == "queued"
 
-    assert torpor("jobs", "start", "nobody").code == 1
+    assert torpor("jobs", "start", "nobody").code == 2
