@@ -52,10 +52,10 @@ class Asker:
         """Whether it serves the job's queue and route."""
         return job.queue in self.queues and job.route in self.routes
 
-    def rank(self, job: Job) -> tuple[int, int, object, str]:
-        """The order in which jobs are taken: by queue, then by priority, then by since when they could be."""
+    def rank(self, job: Job) -> tuple[int, int, object, object, str]:
+        """The order in which jobs are taken: by queue, by priority, by since when they could be, and by age."""
         since = job.ready_at or job.wake_at or job.created_at
-        return self.queues.index(job.queue), -job.priority, since, job.id
+        return self.queues.index(job.queue), -job.priority, since, job.created_at, job.id
 
 
 class Round:
@@ -168,7 +168,7 @@ class Admission:
         Raises:
             StoreError: it could not be found out.
         """
-        await self._turns.settle(sorted(asked.turnless, key=asked.asker.rank))
+        await self._turns.settle(asked.turnless)
         learned = await self._concurrency.learn(asked.concurrency)
         learned = await self._rates.learn(asked.rates) or learned
         return asked.turned_away > 0 or bool(asked.turnless) or learned or await self._concurrency.look_again()

@@ -16,6 +16,7 @@ from app.jobs.events import AddDependency
 from app.jobs.graph import cycle_in, dependents_first
 from app.jobs.models import Job, JobStatus, changed
 from app.jobs.transitions import transition
+from app.jobs.turns import lined_up
 from app.stores.base import Delete, StoreLimits, Verify, Write
 
 MAX_JOBS = 20_000
@@ -117,6 +118,7 @@ def plan_of(
     """
     has_dependents = {place for each in links for place in each.inside}
     ids = [job.id for job in jobs]
+    linked: list[Job] = []
     planned: list[Job] = []
     writes: dict[int, list[Write]] = {}
     waited_for: set[str] = set()
@@ -125,7 +127,9 @@ def plan_of(
         above = [outside[job_id] for job_id in each.outside]
         after = _linked(placed, [ids[place] for place in each.inside], above, now)
         waited_for.update(job_id for job_id in each.outside if job_id in set(after.unmet))
-        after, gates = gated(changed(after, {"revision": 1}), token)
+        linked.append(changed(after, {"revision": 1}))
+    for number, job in enumerate(lined_up(linked, now)):
+        after, gates = gated(job, token)
         planned.append(after)
         writes[number] = [*gates, *insert(after)]
     open_ones = [outside[job_id] for job_id in sorted(waited_for)]

@@ -78,9 +78,9 @@ class BatchVerbs(JobReader):
         follower = None if on_complete is None else _follower(on_complete, batch_id, len(requests))
         links = [await _links_of(runtime, requests, place) for place in range(len(requests))]
         order = check_graph(links, lambda place: f"jobs[{place}]")
-        every = await prepared(runtime, requests, start=auto_start)
+        every = await prepared(runtime, requests, start=auto_start, in_batch=True)
         if follower is not None:
-            every += await prepared(runtime, [follower], start=True)
+            every += await prepared(runtime, [follower], start=True, in_batch=True)
             links.append(Links(tuple(range(len(requests)))))
             order = [len(requests), *order]
         new = NewBatch(
@@ -100,7 +100,7 @@ class BatchVerbs(JobReader):
         plan = await runtime.batches.create(new, outside, planning, on_progress)
         if plan is None:
             return await self._there(runtime, new, idempotency_key or batch_id)
-        created = plan.jobs
+        created = await runtime.limits.turns.begun(plan.jobs)
         await runtime.wake_ups.send()
         await runtime.hooks.after_create(created)
         return JobBatch(batch_id, created[: len(requests)], created[-1] if follower is not None else None)

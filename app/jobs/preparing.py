@@ -11,13 +11,16 @@ from app.jobs.request import JobRequest, job_of
 from app.jobs.runtime import Runtime
 
 
-async def prepared(runtime: Runtime, requests: Sequence[JobRequest], *, start: bool) -> list[Job]:
+async def prepared(
+    runtime: Runtime, requests: Sequence[JobRequest], *, start: bool, in_batch: bool = False
+) -> list[Job]:
     """The jobs that requests make, in their order.
 
     Args:
         runtime: the engine that they are for.
         requests: what was asked.
         start: whether they may run at once (or after their delay), or are held.
+        in_batch: whether they are for a batch, whose plan tells their ages apart.
 
     Raises:
         BadInput: one request is wrong.
@@ -39,9 +42,8 @@ async def prepared(runtime: Runtime, requests: Sequence[JobRequest], *, start: b
     ]
     for number, (place, job) in enumerate(zip(places, jobs, strict=True)):
         job.parent_id = place.parent_id
-        if job.turn is not None:
-            job.created_at += timedelta(
-                microseconds=number
-            )  # they take turns in the order in which they were asked for
+        if job.turn is not None and not in_batch:
+            # They take turns in the order in which they were asked for.
+            job.created_at += timedelta(microseconds=number)
     await runtime.hooks.before_create(jobs)
     return jobs

@@ -26,7 +26,7 @@ from app.jobs.records import SET_ASIDE
 from app.jobs.settlement import is_state
 from app.jobs.summaries import run_id, told_apart
 from app.jobs.transitions import transition
-from app.jobs.turns import Turns, unplaced
+from app.jobs.turns import Turns, lined_up, unplaced
 from app.stores.base import (
     OutcomeUnknown,
     PreconditionFailed,
@@ -98,7 +98,12 @@ class Queue:
         return created
 
     async def _created(self, prepared: Sequence[tuple[Job, list[Write]]]) -> list[Job]:
-        placed = [await self._placed(job, unit) for job, unit in prepared]
+        lined = lined_up([job for job, _ in prepared], self._parts.clock.now())
+        units = [
+            unit if job is before else self._parts.records.insert(job)
+            for job, (before, unit) in zip(lined, prepared, strict=True)
+        ]
+        placed = [await self._placed(job, unit) for job, unit in zip(lined, units, strict=True)]
         created: list[Job] = []
         answers = await _gather([self._parts.commits.send(unit) for _, unit in placed])
         for (job, _), answer in zip(placed, answers, strict=True):
@@ -111,7 +116,10 @@ class Queue:
         for job in created:
             if not job.existing:
                 self._parts.wake_ups.note(job)
-        return created
+        parked = {job.id for job, (before, _) in zip(lined, prepared, strict=True) if job is not before}
+        begun = await self._turns.begun([job for job in created if job.id in parked and not job.existing])
+        now = {job.id: job for job in begun}
+        return [job if job.existing else now.get(job.id, job) for job in created]
 
     async def _placed(self, job: Job, unit: list[Write]) -> tuple[Job, list[Write]]:
         """A new job, parked if another one has its turn, and the writes that create it; `unit` did so far."""
@@ -156,10 +164,15 @@ class Queue:
             return there  # one of our own inserts, however late it arrived
         if job.idempotency_key is None or there.idempotency_key is None:
             raise answer
-        return self._same_job(job, there, job.idempotency_key)
+        return self.same_job(job, there, job.idempotency_key)
 
     @staticmethod
-    def _same_job(job: Job, there: Job, key: str) -> Job:
+    def same_job(job: Job, there: Job, key: str) -> Job:
+        """The job that has an idempotency key, as the answer to one more that asks for it.
+
+        Raises:
+            IdempotencyConflict: it has another type or payload.
+        """
         for differs in ("type", "payload"):
             ours, theirs = getattr(job, differs), getattr(there, differs)
             # By their texts: Python takes 1, 1.0 and True for equal, and a list for another thing than a tuple.
@@ -177,7 +190,7 @@ class Queue:
         keyed = [(job, job.idempotency_key) for job in jobs if job.idempotency_key is not None]
         found = await self._parts.records.get([job.id for job, _ in keyed]) if keyed else []
         pairs = zip(keyed, found, strict=True)
-        return {job.id: self._same_job(job, there, key) for (job, key), there in pairs if there is not None}
+        return {job.id: self.same_job(job, there, key) for (job, key), there in pairs if there is not None}
 
     # --- claim ---
 

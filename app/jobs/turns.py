@@ -9,18 +9,37 @@ crash.
 
 from __future__ import annotations
 
+import asyncio
+import logging
+from collections import Counter
 from collections.abc import Sequence
+from datetime import datetime
 
 from app.jobs.events import Event, Park, TakeTurn
 from app.jobs.lease import LeaseParts
 from app.jobs.limits import COLLECTION, SCHEMA_VERSION, Limit, plain_name
-from app.jobs.models import Job, changed
+from app.jobs.models import Job, JobStatus, changed
 from app.jobs.parked import ParkedJobs
 from app.jobs.transitions import transition
-from app.stores.base import Delete, Insert, OutcomeUnknown, PreconditionFailed, Record, Update, Value, Verify, Write
+from app.stores.base import (
+    Delete,
+    Insert,
+    OutcomeUnknown,
+    PreconditionFailed,
+    Record,
+    StoreError,
+    Update,
+    Value,
+    Verify,
+    Write,
+)
+
+logger = logging.getLogger(__name__)
 
 MAX_TRIES = 20
 """How often a turn is looked at again because somebody else changed it first."""
+PASSED_TOGETHER = 50
+"""So many turns are given at once to jobs that were created together."""
 _BY_AGE = f"{Limit.TURN}:order:"
 
 
@@ -57,16 +76,44 @@ class Turns:
         parked = transition(job, Park(job.turn), job.created_at)
         return changed(parked, {"revision": job.revision}), [Verify(COLLECTION, turn.id, turn.version)]
 
+    async def begun(self, jobs: Sequence[Job]) -> list[Job]:
+        """Give the turns that new jobs are parked on to the first of each, unless somebody has them.
+
+        Args:
+            jobs: as they were stored. What cannot be given now, the watchdog gives.
+
+        Returns:
+            The jobs, those that have got their turn as they are now.
+        """
+        first: dict[str, Job] = {}
+        for job in sorted(jobs, key=_place):
+            if job.turn is not None and job.parked_on == job.turn:
+                first.setdefault(job.turn, job)
+        names = list(first)
+        got: dict[str, Job] = {}
+        try:
+            heads: list[Job] = []
+            for start in range(0, len(names), PASSED_TOGETHER):
+                some = names[start : start + PASSED_TOGETHER]
+                given = await asyncio.gather(*map(self.pass_on, some))
+                heads += [first[name] for name, count in zip(some, given, strict=True) if count]
+            for there in await self._parts.records.get([job.id for job in heads], strict=False) if heads else []:
+                if there is not None and there.holds_turn and there.status is JobStatus.QUEUED:
+                    got[there.id] = there
+        except StoreError as error:
+            logger.warning("new jobs wait for the watchdog to give them their turn: %s", error)
+        return [got.get(job.id, job) for job in jobs]
+
     async def settle(self, jobs: Sequence[Job]) -> None:
         """Give ready jobs that share a turn the turn, one of those that share it, and park the others.
 
         Args:
-            jobs: as they were read, in the order in which they should run; changed under us, they are left alone.
+            jobs: as they were read; changed under us, they are left alone.
 
         Raises:
             StoreError: the store could not be asked.
         """
-        for job in jobs:
+        for job in sorted(jobs, key=_place):
             await self._settle(job)
 
     async def _settle(self, job: Job) -> None:
@@ -79,7 +126,7 @@ class Turns:
             turn = await self._read(name)
             if turn is None:
                 first = await self._parked.first(name, 1, by_age=name.startswith(_BY_AGE))
-                if first:
+                if first and _place(first[0]) < _place(job):
                     await self.pass_on(name)
                     continue
                 unit, event = [_new(name, job.id)], TakeTurn()
@@ -155,6 +202,26 @@ class Turns:
         if after is not None:
             self._parts.wake_ups.note(after)
         return True
+
+
+def _place(job: Job) -> tuple[int, object, str]:
+    """Where a job stands among those of its turn: as parked jobs are given it."""
+    by_age = job.turn is not None and job.turn.startswith(_BY_AGE)
+    return 0 if by_age else -job.priority, job.created_at, job.id
+
+
+def lined_up(jobs: Sequence[Job], now: datetime) -> list[Job]:
+    """New jobs; several that are ready and share a turn are parked on it, and `Turns.begun` gives it to the first.
+
+    As ready jobs only their ids would tell them apart, because they have been ready for equally long.
+    """
+    sharing = Counter(job.turn for job in jobs if job.ready_at is not None)
+    return [
+        changed(transition(job, Park(job.turn), now), {"revision": job.revision})
+        if job.turn is not None and job.ready_at is not None and sharing[job.turn] > 1
+        else job
+        for job in jobs
+    ]
 
 
 def unplaced(job: Job) -> Job:

@@ -9,7 +9,7 @@ import pytest
 
 from app.jobs import JobPriority, JobRequest, JobResult, JobStatus, Watchdog
 from app.jobs.events import Complete
-from app.stores.base import Delete
+from app.stores.base import Delete, Query
 from app.stores.faults import Call, Operation
 from tests.support.site import LEASE_SECONDS, Peer, Site, pass_time
 
@@ -68,6 +68,54 @@ async def test_an_ordered_type_runs_in_the_order_of_creation_whatever_the_priori
     await asyncio.gather(peer.drain(concurrency=3), other.drain(concurrency=3))
     await peer.drain()
     assert notes.ran == [f"{number}" for number in range(8)]
+
+
+@pytest.mark.parametrize("way", ["batch", "mixed batch", "one call", "one key", "released"])
+async def test_jobs_that_came_together_run_in_the_order_in_which_they_were_asked_for(site: Site, way: str) -> None:
+    notes = Notes(site)
+    peer = await site.peer()
+    names = [f"{number}" for number in range(12)]
+    steps: list[dict[str, Any]] = [{"type": "step", "payload": {"name": name}} for name in names]
+    others: list[dict[str, Any]] = [{"type": "keyed", "payload": {"key": name, "name": name}} for name in names]
+    match way:
+        case "batch":
+            await peer.manager.create_job_batch(steps)
+        case "mixed batch":
+            mixed = [each for pair in zip(steps, others, strict=True) for each in pair]
+            batch = await peer.manager.create_job_batch(mixed)
+            listed = await peer.manager.get_batch_jobs(batch.id)
+            assert [job.id for job in listed] == [job.id for job in batch.jobs]
+            assert batch.jobs[0].revision == (await peer.get(batch.jobs[0].id)).revision
+            for job in batch.jobs[1::2]:
+                await peer.manager.cancel_job(job.id)
+        case "one call":
+            await peer.manager.create_jobs([JobRequest(**each) for each in steps], auto_start=True)
+        case "one key":
+            await peer.manager.create_job_batch([{**each, "concurrency_key": "tenant"} for each in others])
+        case _:
+            parent = (await peer.manager.create_job("keyed", {"key": "parent", "name": "parent"})).id
+            requests = [JobRequest(**each, dependencies=(parent,)) for each in steps[:8]]
+            await peer.manager.create_jobs(requests, auto_start=True)
+            await peer.manager.start_job(parent)
+            names = ["parent", *names[:8]]
+    await peer.drain(concurrency=20)
+    assert notes.ran == names
+    assert not (await peer.store.query(Query("jobs.parked", limit=1))).records
+
+
+async def test_a_batch_whose_creator_dies_before_the_turn_is_given_waits_for_the_watchdog(site: Site) -> None:
+    notes = Notes(site)
+    peer, dying = await site.peer(), await site.peer("dying")
+
+    def gives(call: Call) -> bool:
+        return call.touches("limits", "turn:order:step")
+
+    dying.store.plan.refuse(Operation.COMMIT_EACH, when=gives)
+    batch = await dying.manager.create_job_batch([{"type": "step", "payload": {"name": name}} for name in "abc"])
+    assert [(await peer.get(job.id)).parked_on for job in batch.jobs] == ["turn:order:step"] * 3
+    assert (await Watchdog(peer.runtime).run()).unparked == 1
+    await peer.drain()
+    assert notes.ran == ["a", "b", "c"]
 
 
 async def test_a_job_that_is_tried_again_keeps_its_turn(site: Site) -> None:
