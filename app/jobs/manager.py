@@ -39,7 +39,7 @@ from app.jobs.stream_verbs import StreamVerbs
 from app.jobs.upkeep import Upkeep
 from app.jobs.watchdog import Watchdog, WatchdogReport
 from app.jobs.worker import Worker
-from app.stores.base import PreconditionFailed, Store, Write
+from app.stores.base import PreconditionFailed, Store
 
 logger = logging.getLogger(__name__)
 
@@ -217,16 +217,10 @@ class AsyncJobManager(
             await runtime.wake_ups.send()
             await runtime.hooks.after_create(created)
             return created
-        there = await runtime.queue.found_by_key(jobs)
-        unit: dict[tuple[str, str], Write] = {}
-        for request, job, ids in zip(requests, jobs, wanted, strict=True):
-            if job.id not in there:
-                there[job.id], writes = await runtime.uniques.unit(request, job, ids)
-                # Two that wait for the same job guard it by the same write.
-                unit |= {(write.collection, write.id): write for write in writes}
+        created, unit = await runtime.uniques.unit(requests, jobs, wanted)
         if unit:
-            await runtime.store.enlist(transaction, list(unit.values()))
-        return [there[job.id] for job in jobs]
+            await runtime.store.enlist(transaction, unit)
+        return created
 
     def _hint_without_worker(self) -> None:
         if not self._embedded and not self._hinted:

@@ -127,21 +127,53 @@ class Uniques:
                     pace.wrote(1)
         return [created[place] for place in range(len(jobs))]
 
-    async def unit(self, request: JobRequest, job: Job, ids: Sequence[str]) -> tuple[Job, list[Write]]:
-        """A new job and the writes that create it, for a transaction of the caller's own; or the job that has its key,
-        and nothing to write.
+    async def unit(
+        self, requests: Sequence[JobRequest], jobs: Sequence[Job], wanted: Sequence[Sequence[str]]
+    ) -> tuple[list[Job], list[Write]]:
+        """New jobs and the writes that create them, for a transaction of the caller's own.
+
+        Args:
+            requests: what was asked.
+            jobs: what they make.
+            wanted: what each depends on.
+
+        Returns:
+            The jobs; with `existing=True` those whose key is taken, also by one before it here.
 
         Raises:
             BadInput, IdempotencyConflict: see `AsyncJobManager.create_job`.
         """
-        key = unique_of(request, job)
-        if key is None:
-            return await self._links.unit(job, ids)
-        there, writes = await self._taken(job, key)
-        if there is not None:
-            return there, []
-        after, more = await self._links.unit(job, ids)
-        return after, [*writes, *more]
+        stored = await self._queue.found_by_key(jobs)
+        made: dict[str, Job] = {}
+        holders: dict[str, Job] = {}
+        answers: list[Job] = []
+        unit: dict[tuple[str, str], Write] = {}
+        for request, job, ids in zip(requests, jobs, wanted, strict=True):
+            if job.id in stored:
+                answers.append(stored[job.id])
+                continue
+            if job.id in made and job.idempotency_key is not None:
+                answers.append(self._queue.same_job(job, changed(made[job.id], {}), job.idempotency_key))
+                continue
+            key = unique_of(request, job)
+            there = None if key is None else holders.get(key.id)
+            writes: list[Write] = []
+            if key is not None and there is not None and (key.seconds is not None or not there.is_terminal):
+                answers.append(_existing(job, changed(there, {}), key))
+                continue
+            if key is not None:
+                there, writes = await self._taken(job, key)
+                if there is not None:
+                    answers.append(there)
+                    continue
+            after, more = await self._links.unit(job, ids)
+            made[job.id] = after
+            if key is not None:
+                holders[key.id] = after
+            answers.append(after)
+            # Two that wait for the same job guard it by the same write.
+            unit |= {(write.collection, write.id): write for write in (*writes, *more)}
+        return answers, list(unit.values())
 
     async def _create(self, job: Job, key: Unique, ids: Sequence[str]) -> Job:
         # Most keys are free: so the first try reads nothing.
@@ -178,14 +210,19 @@ class Uniques:
             return None, [self._insert(job, key)]
         (holder,) = await self._parts.records.get([str(record.fields["job_id"])], strict=False)
         if holder is not None and holds(record, holder, key, now):
-            if key.shown is not None and canonical_json(holder.payload) != canonical_json(job.payload):
-                raise IdempotencyConflict(key.shown, holder.id, "payload", field="unique_key")
-            holder.existing = True
-            return holder, []
+            return _existing(job, holder, key), []
         writes: list[Write] = [Update(COLLECTION, key.id, _fields(job, key, now), record.version)]
         if holder is not None:
             writes.append(Verify("jobs", holder.id, holder.version))
         return None, writes
+
+
+def _existing(job: Job, holder: Job, key: Unique) -> Job:
+    """The job that has a key, as the answer to one more that asks for it."""
+    if key.shown is not None and canonical_json(holder.payload) != canonical_json(job.payload):
+        raise IdempotencyConflict(key.shown, holder.id, "payload", field="unique_key")
+    holder.existing = True
+    return holder
 
 
 async def forget_stale_keys(parts: LeaseParts, limit: int, *, dry_run: bool = False) -> int:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import create_engine
 
 from app.jobs import BadInput, IdempotencyConflict, JobContext, JobStatus, Watchdog
 from app.jobs.request import request_of
-from app.stores import MemoryJobStore
+from app.stores import DatabaseJobStore, MemoryJobStore
 from app.stores.faults import FaultPlan, FaultyStore, Operation
 from tests.support.engine import Engine
 
@@ -271,3 +273,26 @@ async def test_a_key_that_is_of_use_again_is_not_forgotten() -> None:
     held.release()
     assert await task == 0
     assert (await two.other.manager.submit("mail", MAIL, unique="while_active")).id == first.id
+
+
+async def test_two_of_one_key_in_one_transaction_are_one_job_or_refused(tmp_path: Path) -> None:
+    file = tmp_path / "jobs.db"
+    engine = Engine(store=DatabaseJobStore(url=f"sqlite:///{file}"))
+    await engine.store.open()
+    register(engine)
+    database = create_engine(f"sqlite:///{file}")
+    for number, keyed in enumerate(({"unique": "while_active", "unique_key": "k"}, {"idempotency_key": "k"}), start=1):
+        same = request_of({"type": "mail", "payload": MAIL, **keyed})
+        other = request_of({"type": "mail", "payload": {"to": "bob"}, **keyed})
+        with database.begin() as connection:
+            first, again = await engine.manager.create_jobs([same, same], transaction=connection)
+            assert (first.existing, again.existing, again.id) == (False, True, first.id)
+        assert await engine.manager.count_jobs() == number
+        await engine.manager.cancel_job(first.id)
+        await engine.manager.delete_job(first.id)
+        with database.begin() as connection, pytest.raises(IdempotencyConflict):
+            await engine.manager.create_jobs([same, other], transaction=connection)
+        assert await engine.manager.count_jobs() == number - 1
+        await engine.manager.create_job("letter", MAIL)
+    database.dispose()
+    await engine.store.close()
