@@ -11,6 +11,8 @@ from itertools import pairwise
 from math import ceil
 from pathlib import Path
 
+import pytest
+
 from app.jobs import JobRequest, JobStatus, Outcome, RunSummary, SystemClock
 from app.jobs.permits import LIFE
 from app.stores.base import Query
@@ -56,6 +58,8 @@ def has_begun_after(effects: Effects, seen: int) -> bool:
     return len(told) > seen + AT_ONCE and told[-1].what == "began"
 
 
+# Nearly a minute each, of which most is waiting for permits to run out: one database, and the emulator.
+@pytest.mark.parametrize("shared_site", ["sqlite", "firestore"], indirect=True)
 async def test_never_more_at_once_than_may_and_never_fewer_for_long(shared_site: Site, tmp_path: Path) -> None:
     """Workers are killed in the middle of a job, with their permits; nobody but the workers does anything about it."""
     effects = Effects(tmp_path / "effects")
