@@ -59,7 +59,7 @@ def has_begun_after(effects: Effects, seen: int) -> bool:
 
 
 # Nearly a minute each, of which most is waiting for permits to run out: one database, and the emulator.
-@pytest.mark.parametrize("shared_site", ["sqlite", "firestore"], indirect=True)
+@pytest.mark.parametrize("shared_url", ["sqlite", "firestore"], indirect=True)
 async def test_never_more_at_once_than_may_and_never_fewer_for_long(shared_site: Site, tmp_path: Path) -> None:
     """Workers are killed in the middle of a job, with their permits; nobody but the workers does anything about it."""
     effects = Effects(tmp_path / "effects")
