@@ -107,9 +107,10 @@ def test_a_person_decides(shared: ApiSite) -> None:
     assert (asked["question"], asked["data"]) == ("may I?", {"cost": 3})
 
     wrong = shared.post(f"/jobs/{job}/review", {"decision": "perhaps"})
-    stale = shared.post(f"/jobs/{job}/review", {"decision": "approve"}, **{"If-Match": '"0"'})
+    approved = {"decision": "approve", "by": "ann"}
+    stale = shared.post(f"/jobs/{job}/review", approved, **{"If-Match": '"0"'})
     assert (wrong.status_code, stale.status_code) == (422, 412)
-    assert shared.post(f"/jobs/{job}/review", {"decision": "approve", "by": "ann"}).status_code == 200
+    assert shared.post(f"/jobs/{job}/review", approved).status_code == 200
     assert shared.until(job, "completed")["result"]["data"] == "ann"
 
 
