@@ -74,7 +74,7 @@ $(LOCK_TOOL):
 
 lock: $(LOCK_TOOL) ## Resolve the dependencies of pyproject.toml into the two locks
 	$(LOCK_COMPILE) pyproject.toml --output-file requirements.lock
-	$(LOCK_COMPILE) --extra dev --constraint requirements.lock pyproject.toml --output-file requirements-dev.lock
+	$(LOCK_COMPILE) --extra dev --extra gemini --constraint requirements.lock pyproject.toml --output-file requirements-dev.lock
 
 clean: ## Remove .venv, caches and built files
 	rm -rf $(VENV) .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
