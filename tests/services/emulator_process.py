@@ -30,7 +30,7 @@ def emulator_process(name: str, arguments: Callable[[int], Sequence[str]]) -> It
     java = shutil.which("java")
     if java is None:
         raise ServiceUnavailable(f"the {name} emulator needs Java: install Debian's package openjdk-17-jre-headless")
-    port = _free_port()
+    port = free_port()
     command = [java, *arguments(port)]
     # A killed test run can't stop its emulator any more; where the kernel's parent-death signal can be had, it does.
     setpriv = shutil.which("setpriv")
@@ -45,7 +45,8 @@ def emulator_process(name: str, arguments: Callable[[int], Sequence[str]]) -> It
             _stop(process)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of loopback that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
