@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TypeAlias
 
-from app.jobs.concurrency import ConcurrencyLimits, ConcurrencyRound
+from app.jobs.concurrency import ConcurrencyLimits, ConcurrencyRound, order_of_parked
 from app.jobs.events import Event, Park
 from app.jobs.lease import Lease
 from app.jobs.limits import Limit, limit_name
@@ -107,8 +107,18 @@ class Round:
     def _better_parked(self, job: Job) -> int:
         if not self.parked:
             return 0
-        rank = self.asker.rank(job)
-        return sum(self.asker.rank(parked) < rank for parked in self.parked)
+        return sum(self._goes_before(parked, job) for parked in self.parked)
+
+    def _goes_before(self, parked: Job, job: Job) -> bool:
+        if parked.type == job.type:
+            # Of one type, who was let go stays before those who are still parked, though it is ready since then only.
+            return order_of_parked(parked) < order_of_parked(job)
+        return self.asker.rank(parked) < self.asker.rank(job)
+
+    @property
+    def left_alone(self) -> int:
+        """How many candidates somebody else is about to take."""
+        return self.concurrency.left_alone.total()
 
     @property
     def turned_away(self) -> int:

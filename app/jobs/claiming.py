@@ -66,6 +66,8 @@ class Claiming:
                 logger.warning("no more than %d jobs could be claimed: %s", len(leases), error)
                 return leases, True
             if not again or len(leases) >= asker.limit:
+                # Whoever saw nothing but what others are about to take need not look again at once.
+                full = full and (bool(leases) or not asked.left_alone)
                 break
         return leases, full or again
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from app.jobs.clock import Clock
 from app.jobs.lease import Lease
@@ -14,6 +14,9 @@ from app.jobs.models import Job
 from app.jobs.parked import ParkedJobs
 from app.jobs.permits import Permit, Permits
 from app.jobs.registry import Registry
+
+GRACE = timedelta(seconds=1)
+"""So long a job that was just let go is left alone where no permit is found: whoever is about to take it has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,7 @@ class ConcurrencyRound:
         lent: Sequence[Permit],
         full: dict[str, _Full],
         promised: Sequence[Job],
+        now: datetime,
     ) -> None:
         self.lent = list(lent)
         self.used: dict[str, Permit] = {}
@@ -45,7 +49,10 @@ class ConcurrencyRound:
         self.parked: set[str] = set()
         """Types of which candidates were turned away."""
         self.promised = promised
-        """Parked jobs that some of the permits are for."""
+        """Parked jobs that some of the permits are for, unless a better candidate comes."""
+        self.left_alone: Counter[str] = Counter()
+        """Candidates that somebody else is about to take, by type."""
+        self._now = now
         self._capacity = capacity
         self._full = full
         self._free = list(lent)
@@ -60,6 +67,15 @@ class ConcurrencyRound:
                 return True
         return False
 
+    def _use_anothers(self, job: Job) -> bool:
+        """Give a candidate the permit of the parked job that is to go on last, if it is to go on before that one."""
+        others = [each for each in self.promised if each.id in self.used and each.type == job.type]
+        last = max(others, key=order_of_parked, default=None)
+        if last is None or order_of_parked(last) <= order_of_parked(job):
+            return False
+        self.used[job.id] = self.used.pop(last.id)
+        return True
+
     def give_back(self, job: Job) -> None:
         """A candidate that had a permit is not taken after all."""
         permit = self.used.pop(job.id, None)
@@ -68,14 +84,27 @@ class ConcurrencyRound:
 
     def permits(self, job: Job) -> bool | None:
         """Whether a candidate has a permit; None if that has to be found out first."""
-        if job.id in self.used or self._capacity(job.type) is None or self._use(job):
+        capacity = self._capacity(job.type)
+        if job.id in self.used or capacity is None or self._use(job):
+            return True
+        if job.parked_on is not None:
+            return None  # a better one has its permit, so it stays where it is
+        if self._use_anothers(job):
             return True
         full = self._full.get(job.type)
         if full is None or (job.id not in full.looked_for and _was_let_go_since(job, full.learned_at)):
             self.wanted.setdefault(job.type, set()).add(job.id)
             return None
+        if self.left_alone[job.type] < capacity and _was_let_go_since(job, self._now - GRACE):
+            self.left_alone[job.type] += 1
+            return None
         self.parked.add(job.type)
         return False
+
+
+def order_of_parked(job: Job) -> tuple[int, datetime, str]:
+    """The order in which jobs of one type that met their limit go on."""
+    return -job.priority, job.created_at, job.id
 
 
 def _was_let_go_since(job: Job, time: datetime) -> bool:
@@ -129,7 +158,7 @@ class ConcurrencyLimits:
         except BaseException:
             self._permits.give_back(lent)
             raise
-        return ConcurrencyRound(self._permits.capacity, lent, dict(self._full), promised)
+        return ConcurrencyRound(self._permits.capacity, lent, dict(self._full), promised, self._clock.now())
 
     def next_look(self) -> float:
         """The monotonic time at which a permit that others had may be free."""
