@@ -1,9 +1,7 @@
 """What is wrong with families: one pass that groups exercises, and a look at each group by itself.
 
-The rule: one exercise per equipment per family, and where a family has more than one equipment every name carries its
-own. Modifiers set variants apart: a close-grip and a wide-grip bench press with a barbell are two exercises of one
-family, not doubles; only equal base, modifiers and equipment make a double. Nothing is compared pairwise across the
-catalogue, so the time per exercise does not grow with it.
+The rule is that of `app.catalog.variants`. Nothing is compared pairwise across the catalogue, so the time per exercise
+does not grow with it.
 """
 
 from __future__ import annotations
@@ -13,7 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from app.catalog.exercise import Exercise, ExerciseStatus
-from app.catalog.names import canonical_name, equipment_conflict, parse_name
+from app.catalog.names import equipment_conflict
+from app.catalog.variants import Variant, family_equipment, lacks_qualifier, qualified_name, variant_of
 
 ENRICH_BATCH = 200
 """Ids in one proposed enrichment job, the default size of a shard."""
@@ -76,7 +75,7 @@ class _Family:
 
     @property
     def equipment(self) -> frozenset[str]:
-        return frozenset(item.equipment[0] for item in self.exercises if item.equipment)
+        return family_equipment(self.exercises)
 
 
 def scan_families(exercises: Iterable[Exercise]) -> FamilyReport:
@@ -142,32 +141,28 @@ def _group(exercises: Iterable[Exercise]) -> list[_Family]:
 
 
 def _missing_qualifiers(family: _Family) -> Iterable[FamilyFinding]:
-    if len(family.equipment) < 2:
-        return
+    equipment = family.equipment
     for exercise in family.exercises:
-        if not exercise.equipment or equipment_conflict(exercise.name, exercise.equipment):
-            continue
-        if parse_name(exercise.name, exercise.equipment).qualifier == exercise.primary_equipment:
+        if not lacks_qualifier(exercise, equipment):
             continue
         evidence = {
             "name": exercise.name,
-            "proposed_name": canonical_name(exercise.name, exercise.equipment),
-            "family_equipment": ", ".join(sorted(family.equipment)),
+            "proposed_name": qualified_name(exercise),
+            "family_equipment": ", ".join(sorted(equipment)),
         }
         yield FamilyFinding(FindingCode.MISSING_QUALIFIER, family.slug, (exercise.id,), evidence)
 
 
 def _duplicates(family: _Family) -> Iterable[FamilyFinding]:
-    variants: dict[tuple[str, tuple[str, ...]], list[Exercise]] = {}
+    variants: dict[Variant, list[Exercise]] = {}
     for exercise in family.exercises:
-        if exercise.equipment and not equipment_conflict(exercise.name, exercise.equipment):
-            parsed = parse_name(exercise.name, exercise.equipment)
-            variants.setdefault((exercise.equipment[0], parsed.modifiers), []).append(exercise)
-    for (equipment, modifiers), doubles in sorted(variants.items()):
+        if (variant := variant_of(exercise)) is not None:
+            variants.setdefault(variant, []).append(exercise)
+    for variant, doubles in sorted(variants.items()):
         if len(doubles) > 1:
             evidence = {
-                "equipment": equipment,
-                "modifiers": ", ".join(modifiers),
+                "equipment": variant.equipment,
+                "modifiers": ", ".join(variant.modifiers),
                 "names": " | ".join(exercise.name for exercise in doubles),
             }
             ids = tuple(exercise.id for exercise in doubles)
