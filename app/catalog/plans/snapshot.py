@@ -1,0 +1,172 @@
+"""What a plan is made on and judged by: the part of the catalogue that was read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import TypeAlias
+
+from app.catalog.aliases import Alias
+from app.catalog.exercise import Exercise, ExerciseStatus
+from app.catalog.families import Family
+from app.catalog.plans.operation import Operation, OperationKind, Target, TargetKind
+from app.catalog.plans.plan import ChangePlan
+
+Item: TypeAlias = Exercise | Alias | Family
+Changes: TypeAlias = Mapping[Target, Item | None]
+"""New states of records by target, None for one that is taken away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Records of the catalogue as they were read together. What is not in here counts as not there."""
+
+    exercises: Mapping[str, Exercise] = field(default_factory=dict)
+    """By id."""
+    aliases: Mapping[str, Alias] = field(default_factory=dict)
+    """By id; see `alias_id`."""
+    families: Mapping[str, Family] = field(default_factory=dict)
+    """Registry entries by slug. A family may have exercises and no entry."""
+    enriched: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """By exercise, the paths whose values are an enricher's guesses."""
+
+    def get(self, target: Target) -> Item | None:
+        """The record, or None."""
+        return self._of(target.kind).get(target.id)
+
+    def members(self, family_slug: str) -> tuple[Exercise, ...]:
+        """The active exercises of a family, by id."""
+        found = [
+            exercise
+            for exercise in self.exercises.values()
+            if exercise.family_slug == family_slug and exercise.status is ExerciseStatus.ACTIVE
+        ]
+        return tuple(sorted(found, key=lambda exercise: exercise.id))
+
+    def with_slug(self, slug: str) -> tuple[Exercise, ...]:
+        """The exercises of any status with that slug, by id."""
+        found = [exercise for exercise in self.exercises.values() if exercise.slug == slug]
+        return tuple(sorted(found, key=lambda exercise: exercise.id))
+
+    def aliases_of(self, exercise_id: str) -> tuple[Alias, ...]:
+        """The aliases that lead to an exercise, by id."""
+        found = [alias for alias in self.aliases.values() if alias.exercise_id == exercise_id]
+        return tuple(sorted(found, key=lambda alias: alias.id))
+
+    def after(self, changes: Changes) -> Snapshot:
+        """The snapshot with these changes made."""
+        parts: dict[TargetKind, dict[str, Item]] = {kind: dict(self._of(kind)) for kind in TargetKind}
+        for target, item in changes.items():
+            if item is None:
+                parts[target.kind].pop(target.id, None)
+            else:
+                parts[target.kind][target.id] = item
+        exercises = {key: item for key, item in parts[TargetKind.EXERCISE].items() if isinstance(item, Exercise)}
+        aliases = {key: item for key, item in parts[TargetKind.ALIAS].items() if isinstance(item, Alias)}
+        families = {key: item for key, item in parts[TargetKind.FAMILY].items() if isinstance(item, Family)}
+        return Snapshot(exercises, aliases, families, self.enriched)
+
+    def _of(self, kind: TargetKind) -> Mapping[str, Item]:
+        match kind:
+            case TargetKind.EXERCISE:
+                return self.exercises
+            case TargetKind.ALIAS:
+                return self.aliases
+            case TargetKind.FAMILY:
+                return self.families
+
+
+@dataclass(frozen=True, slots=True)
+class Touches:
+    """What has to be read for a plan to be made or judged."""
+
+    exercises: frozenset[str] = frozenset()
+    """Ids."""
+    families: frozenset[str] = frozenset()
+    """Slugs: their registry entries, all their exercises, and the alias records of those exercises' slugs."""
+    families_of: frozenset[str] = frozenset()
+    """Ids of exercises whose whole families are read as well."""
+    aliases: frozenset[str] = frozenset()
+    """Ids of alias records."""
+    aliases_of: frozenset[str] = frozenset()
+    """Ids of exercises: every alias that leads to one of them."""
+    slugs: frozenset[str] = frozenset()
+    """Slugs that are looked up in the whole catalogue: whoever has one, as slug or as alias."""
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        exercises: Iterable[str] = (),
+        families: Iterable[str] = (),
+        families_of: Iterable[str] = (),
+        aliases: Iterable[str] = (),
+        aliases_of: Iterable[str] = (),
+        slugs: Iterable[str] = (),
+    ) -> Touches:
+        """From any collections."""
+        return cls(
+            frozenset(exercises),
+            frozenset(families),
+            frozenset(families_of),
+            frozenset(aliases),
+            frozenset(aliases_of),
+            frozenset(slugs),
+        )
+
+    def __or__(self, other: Touches) -> Touches:
+        return Touches(*(getattr(self, each.name) | getattr(other, each.name) for each in fields(Touches)))
+
+    def __le__(self, other: Touches) -> bool:
+        return all(getattr(self, each.name) <= getattr(other, each.name) for each in fields(Touches))
+
+
+_REGROUPING = frozenset(
+    {
+        OperationKind.RENAME_EXERCISE,
+        OperationKind.CREATE_EXERCISE,
+        OperationKind.REASSIGN_FAMILY,
+        OperationKind.MERGE_EXERCISE,
+    }
+)
+"""Kinds that may break a rule about a family, so that all of it has to be looked at."""
+
+
+def touched(plan: ChangePlan) -> Touches:
+    """What has to be read to judge a plan and to replay it."""
+    found = Touches()
+    for operation in plan.operations:
+        found |= touched_by(operation)
+    return found
+
+
+def touched_by(operation: Operation) -> Touches:
+    """What has to be read to judge one operation."""
+    exercises = operation.exercise_ids()
+    families = set(operation.family_slugs())
+    slugs: set[str] = set()
+    aliases_of: set[str] = set()
+    patch = operation.patch
+    if operation.kind is not OperationKind.UPSERT_ALIAS and isinstance(patch.get("family_slug"), str):
+        families.add(str(patch["family_slug"]))
+    if operation.kind is OperationKind.DEPRECATE_FAMILY and isinstance(patch.get("merged_into"), str):
+        families.add(str(patch["merged_into"]))
+    if isinstance(patch.get("slug"), str):
+        slugs.add(str(patch["slug"]))
+    if operation.kind is OperationKind.MERGE_EXERCISE:
+        aliases_of.update(each for each in exercises if each != patch.get("merged_into"))
+    named = [patch.get("merged_into")] if operation.kind is OperationKind.MERGE_EXERCISE else []
+    if operation.kind is OperationKind.UPSERT_ALIAS:
+        named.append(patch.get("exercise_id"))
+        slugs.update(each for each in operation.alias_ids() if ":" not in each)
+        if isinstance(patch.get("family_slug"), str):
+            families.add(str(patch["family_slug"]))
+    regroups = operation.kind in _REGROUPING or "equipment" in patch
+    return Touches.of(
+        exercises=[*exercises, *(each for each in named if isinstance(each, str))],
+        families=families,
+        families_of=exercises if regroups else (),
+        aliases=operation.alias_ids(),
+        aliases_of=aliases_of,
+        slugs=slugs,
+    )
