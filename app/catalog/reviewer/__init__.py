@@ -1,6 +1,8 @@
 """Judging the catalogue without changing it: how good each exercise is, and what is wrong with families."""
 
-from app.catalog.reviewer.maintenance import FamilyFinding, FamilyReport, FindingCode, ProposedJob, scan_families
+from app.catalog.reviewer.equipment import equipment_finder
+from app.catalog.reviewer.maintenance import FamilyFinding, FamilyReport, FindingCode, scan_families
+from app.catalog.reviewer.proposals import ProposedJob, in_order, waits_for
 from app.catalog.reviewer.quality_scanner import (
     RULES,
     QualityReport,
@@ -21,7 +23,10 @@ __all__ = [
     "QualityScore",
     "Rule",
     "RuleKind",
+    "equipment_finder",
     "heuristic_score_exercise",
+    "in_order",
     "scan_families",
     "scan_quality",
+    "waits_for",
 ]

@@ -6,16 +6,19 @@ does not grow with it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from app.catalog.exercise import Exercise, ExerciseStatus
-from app.catalog.names import equipment_conflict
+from app.catalog.names import equipment_conflict, mentioned_equipment
+from app.catalog.reviewer.proposals import ProposedJob, in_order, state_of
 from app.catalog.variants import Variant, family_equipment, lacks_qualifier, qualified_name, variant_of
 
 ENRICH_BATCH = 200
 """Ids in one proposed enrichment job, the default size of a shard."""
+EquipmentFinder = Callable[[Exercise], tuple[str, ...]]
+"""What enrichment would write as an exercise's equipment; empty if it is not sure enough."""
 
 
 class FindingCode(StrEnum):
@@ -26,7 +29,7 @@ class FindingCode(StrEnum):
     DUPLICATE_EQUIPMENT = "DUPLICATE_EQUIPMENT"
     """Two or more exercises have the same base, modifiers and equipment."""
     EQUIPMENT_UNKNOWN = "EQUIPMENT_UNKNOWN"
-    """The family has known equipment, and an exercise has none to be told apart by."""
+    """The family has other exercises, and one has no equipment to be told apart by."""
     NAME_CONTRADICTS_EQUIPMENT = "NAME_CONTRADICTS_EQUIPMENT"
     """A name gives equipment outright that the record contradicts; a person or a fix has to say which is right."""
 
@@ -40,15 +43,6 @@ class FamilyFinding:
     exercise_ids: tuple[str, ...]
     evidence: dict[str, str]
     """Plain texts for people: what was found under what name."""
-
-
-@dataclass(frozen=True, slots=True)
-class ProposedJob:
-    """A job that would mend or look into findings. Nothing is created by proposing it."""
-
-    type: str
-    payload: dict[str, object]
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +72,18 @@ class _Family:
         return family_equipment(self.exercises)
 
 
-def scan_families(exercises: Iterable[Exercise]) -> FamilyReport:
+def scan_families(exercises: Iterable[Exercise], find_equipment: EquipmentFinder | None = None) -> FamilyReport:
     """Look through all families.
 
     Args:
         exercises: the catalogue, in any order; the report does not depend on it.
+        find_equipment: tells for which exercises enrichment would help. Without it, it is proposed for all that have
+            no equipment.
     """
     families = _group(exercises)
-    findings = [finding for family in families for finding in scan_family(family.slug, family.exercises)]
+    findings = [
+        finding for family in families for finding in scan_family(family.slug, family.exercises, find_equipment)
+    ]
     return FamilyReport(
         exercises=sum(len(family.exercises) for family in families),
         families=len(families),
@@ -95,41 +93,73 @@ def scan_families(exercises: Iterable[Exercise]) -> FamilyReport:
     )
 
 
-def scan_family(slug: str, exercises: Sequence[Exercise]) -> list[FamilyFinding]:
+def scan_family(
+    slug: str, exercises: Sequence[Exercise], find_equipment: EquipmentFinder | None = None
+) -> list[FamilyFinding]:
     """The findings for one family, given its active exercises."""
     family = _Family(slug, sorted(exercises, key=lambda exercise: exercise.id))
     return [
         *_missing_qualifiers(family),
         *_duplicates(family),
-        *_unknown_equipment(family),
+        *_unknown_equipment(family, find_equipment),
         *_contradictions(family),
     ]
 
 
 def propose_jobs(findings: Iterable[FamilyFinding]) -> list[ProposedJob]:
-    """Jobs for `findings`: at most one of a type for each family, and enrichment in batches of `ENRICH_BATCH`."""
-    normalize: dict[str, int] = {}
-    audit: dict[str, set[str]] = {}
-    unknown: list[str] = []
+    """Jobs for `findings`, in the order in which they should run.
+
+    At most one of a type for each family, but for fixes, which are one for an exercise; enrichment in batches of
+    `ENRICH_BATCH`. What no job is sure about is left to a person: its family is audited.
+    """
+    normalize: dict[str, list[FamilyFinding]] = {}
+    audit: dict[str, list[FamilyFinding]] = {}
+    enrich: list[FamilyFinding] = []
+    jobs: list[ProposedJob] = []
     for finding in findings:
+        found = finding.evidence.get("proposed_equipment")
         if finding.code is FindingCode.MISSING_QUALIFIER:
-            normalize[finding.family_slug] = normalize.get(finding.family_slug, 0) + len(finding.exercise_ids)
-        elif finding.code is FindingCode.EQUIPMENT_UNKNOWN:
-            unknown.extend(finding.exercise_ids)
+            normalize.setdefault(finding.family_slug, []).append(finding)
+        elif finding.code is FindingCode.EQUIPMENT_UNKNOWN and found != "":
+            enrich.append(finding)
+            normalize.setdefault(finding.family_slug, [])  # it may turn out to have more than one equipment
+        elif finding.code is FindingCode.NAME_CONTRADICTS_EQUIPMENT and found:
+            jobs.append(_fix(finding, found))
+            normalize.setdefault(finding.family_slug, [])
         else:
-            audit.setdefault(finding.family_slug, set()).add(finding.code.value)
-    jobs = [
-        ProposedJob("family_normalize", {"family_slug": slug}, f"{count} name(s) lack their equipment")
-        for slug, count in normalize.items()
-    ]
-    jobs.extend(
-        ProposedJob("family_audit", {"family_slug": slug}, ", ".join(sorted(codes))) for slug, codes in audit.items()
+            audit.setdefault(finding.family_slug, []).append(finding)
+    jobs.extend(_enrich(enrich[start : start + ENRICH_BATCH]) for start in range(0, len(enrich), ENRICH_BATCH))
+    jobs.extend(_normalize(slug, lacking) for slug, lacking in normalize.items())
+    jobs.extend(_audit(slug, seen) for slug, seen in audit.items())
+    return in_order(jobs)
+
+
+def _fix(finding: FamilyFinding, equipment: str) -> ProposedJob:
+    (exercise_id,) = finding.exercise_ids
+    payload: dict[str, object] = {"exercise_id": exercise_id, "action": "fix_identity", "equipment": [equipment]}
+    reason = f"its text speaks for {equipment}: {finding.evidence['name']}"
+    return ProposedJob("targeted_fix", payload, reason, (finding.family_slug,))
+
+
+def _enrich(findings: Sequence[FamilyFinding]) -> ProposedJob:
+    ids = [exercise_id for finding in findings for exercise_id in finding.exercise_ids]
+    payload: dict[str, object] = {"fields": [{"path": "equipment"}], "exercise_ids": ids}
+    families = tuple(dict.fromkeys(finding.family_slug for finding in findings))
+    return ProposedJob("catalog_enrich_field", payload, f"{len(ids)} exercise(s) have no known equipment", families)
+
+
+def _normalize(slug: str, findings: Sequence[FamilyFinding]) -> ProposedJob:
+    state = state_of(f"{finding.exercise_ids} {finding.evidence['proposed_name']}" for finding in findings)
+    reason = (
+        f"{len(findings)} name(s) lack their equipment" if findings else "it may be about to get a second equipment"
     )
-    for start in range(0, len(unknown), ENRICH_BATCH):
-        ids = unknown[start : start + ENRICH_BATCH]
-        payload: dict[str, object] = {"fields": [{"path": "equipment"}], "exercise_ids": ids}
-        jobs.append(ProposedJob("catalog_enrich_field", payload, f"{len(ids)} exercise(s) have no known equipment"))
-    return jobs
+    return ProposedJob("family_normalize", {"family_slug": slug}, reason, (slug,), state)
+
+
+def _audit(slug: str, findings: Sequence[FamilyFinding]) -> ProposedJob:
+    codes = ", ".join(sorted({finding.code.value for finding in findings}))
+    state = state_of(f"{finding.code} {finding.exercise_ids}" for finding in findings)
+    return ProposedJob("family_audit", {"family_slug": slug}, codes, (slug,), state)
 
 
 def _group(exercises: Iterable[Exercise]) -> list[_Family]:
@@ -169,13 +199,23 @@ def _duplicates(family: _Family) -> Iterable[FamilyFinding]:
             yield FamilyFinding(FindingCode.DUPLICATE_EQUIPMENT, family.slug, ids, evidence)
 
 
-def _unknown_equipment(family: _Family) -> Iterable[FamilyFinding]:
-    if not family.equipment:
+def _unknown_equipment(family: _Family, find_equipment: EquipmentFinder | None) -> Iterable[FamilyFinding]:
+    if len(family.exercises) < 2:
         return
+    taken = {variant: each.name for each in family.exercises if (variant := variant_of(each)) is not None}
     for exercise in family.exercises:
-        if not exercise.equipment:
-            evidence = {"name": exercise.name, "family_equipment": ", ".join(sorted(family.equipment))}
-            yield FamilyFinding(FindingCode.EQUIPMENT_UNKNOWN, family.slug, (exercise.id,), evidence)
+        if exercise.equipment:
+            continue
+        evidence = {"name": exercise.name, "family_equipment": ", ".join(sorted(family.equipment))}
+        if find_equipment is not None:
+            found = find_equipment(exercise)
+            variant = variant_of(exercise.model_copy(update={"equipment": found}))
+            evidence["proposed_equipment"] = "" if variant is None or variant in taken else variant.equipment
+            if variant in taken:
+                evidence["double_of"] = taken[variant]
+            elif variant is not None:
+                taken[variant] = exercise.name
+        yield FamilyFinding(FindingCode.EQUIPMENT_UNKNOWN, family.slug, (exercise.id,), evidence)
 
 
 def _contradictions(family: _Family) -> Iterable[FamilyFinding]:
@@ -186,5 +226,12 @@ def _contradictions(family: _Family) -> Iterable[FamilyFinding]:
                 "name": exercise.name,
                 "named_equipment": ", ".join(named),
                 "recorded_equipment": ", ".join(exercise.equipment),
+                "proposed_equipment": _spoken_for(exercise, named[0]),
             }
             yield FamilyFinding(FindingCode.NAME_CONTRADICTS_EQUIPMENT, family.slug, (exercise.id,), evidence)
+
+
+def _spoken_for(exercise: Exercise, named: str) -> str:
+    """Which of two the text agrees with: what the name says, else what the record says; "" if it mentions neither."""
+    mentioned = mentioned_equipment(" ".join((*exercise.execution_notes, exercise.description)))
+    return next((item for item in (named, exercise.equipment[0]) if item in mentioned), "")

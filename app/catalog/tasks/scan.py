@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from app.catalog.payloads import MaintenanceScan
-from app.catalog.reviewer import scan_families, scan_quality
+from app.catalog.reviewer import equipment_finder, scan_families, scan_quality
 from app.catalog.store import CatalogStore
 from app.jobs import JobContext, JobQueue, job
 
@@ -20,10 +20,12 @@ SAVED_PAGE = 200
 async def maintenance_scan(ctx: JobContext) -> dict[str, Any]:
     """Scan all families and exercises: missing qualifiers, duplicate equipment, quality; propose jobs."""
     await ctx.report_progress(0, 3, "reading the catalogue")
-    exercises = [stored.exercise for stored in await CatalogStore(ctx.store).all()]
+    stored = await CatalogStore(ctx.store).all()
+    exercises = [each.exercise for each in stored]
     await ctx.report_progress(1, 3, f"scanning the families of {len(exercises)} exercises")
     # In threads: renewals of this worker's other jobs must not wait for them.
-    families = await asyncio.to_thread(scan_families, exercises)
+    find_equipment = await asyncio.to_thread(equipment_finder, [each.given for each in stored])
+    families = await asyncio.to_thread(scan_families, exercises, find_equipment)
     await ctx.report_progress(2, 3, "judging each exercise")
     quality = await asyncio.to_thread(scan_quality, exercises)
     findings = [asdict(finding) for finding in families.findings]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from app.catalog import Exercise
-from app.catalog.reviewer import scan_families, scan_quality
+from app.catalog.reviewer import equipment_finder, scan_families, scan_quality
 from app.catalog.store import CatalogStore, ImportCount, StoredExercise
 from app.catalog.tasks.scan import SHOWN
 from app.jobs import Job, JobResults, JobStatus
@@ -25,7 +25,7 @@ def saved(results: JobResults, part: str) -> list[Any]:
 
 async def check_scan(process: Process, job: Job, exercises: tuple[Exercise, ...]) -> None:
     assert job.status is JobStatus.COMPLETED, job.error
-    report, quality = scan_families(exercises), scan_quality(exercises)
+    report, quality = scan_families(exercises, equipment_finder(exercises)), scan_quality(exercises)
     results = await process.manager.get_job_results(job.id)
     assert results is not None
     data = results.result
@@ -35,7 +35,8 @@ async def check_scan(process: Process, job: Job, exercises: tuple[Exercise, ...]
     assert data["quality"] == {"by_score": quality.by_score, "failed": quality.failed}
     findings = [{**asdict(finding), "exercise_ids": list(finding.exercise_ids)} for finding in report.findings]
     assert saved(results, "findings") == findings
-    assert saved(results, "proposed_jobs") == [asdict(proposal) for proposal in report.proposed_jobs]
+    proposed = [{**asdict(proposal), "families": list(proposal.families)} for proposal in report.proposed_jobs]
+    assert saved(results, "proposed_jobs") == proposed
     assert data["proposed_jobs"] == len(report.proposed_jobs)
     assert len(data["first_findings"]) == len(data["first_proposed_jobs"]) == SHOWN
     assert job.progress.percentage == 100

@@ -2,6 +2,8 @@
 
 import random
 
+import pytest
+
 from app.catalog.exercise import Exercise
 from app.catalog.payloads import EnrichField
 from app.catalog.reviewer.maintenance import (
@@ -71,9 +73,51 @@ def test_opposite_grips_are_no_doubles_however_alike_the_texts() -> None:
     assert found == {}
 
 
-def test_unknown_equipment_counts_only_beside_known_ones() -> None:
+def test_unknown_equipment_counts_only_in_a_family_of_several() -> None:
     assert findings(named("Sled Row")) == {}
     assert findings(named("Sled Row"), named("Row", "cable")) == {FindingCode.EQUIPMENT_UNKNOWN: [("sled-row",)]}
+    assert findings(named("Sled Row"), named("Row")) == {FindingCode.EQUIPMENT_UNKNOWN: [("row",), ("sled-row",)]}
+
+
+def test_enrichment_is_proposed_only_for_what_it_would_find() -> None:
+    family = [named("Cycling (Bike)", "bike"), named("Bicycling"), named("Seated Cycling"), named("Standing Cycling")]
+    known = {"Bicycling": ("bike",), "Seated Cycling": ("treadmill",)}
+
+    report = scan_families(family, lambda exercise: known.get(exercise.name, ()))
+
+    evidence = {finding.exercise_ids[0]: finding.evidence for finding in report.findings}
+    assert evidence["bicycling"]["double_of"] == "Cycling (Bike)"
+    assert [evidence[each]["proposed_equipment"] for each in ("bicycling", "seated-cycling", "standing-cycling")] == [
+        "",
+        "treadmill",
+        "",
+    ]
+    assert [(job.type, job.payload) for job in report.proposed_jobs] == [
+        ("catalog_enrich_field", {"fields": [{"path": "equipment"}], "exercise_ids": ["seated-cycling"]}),
+        ("family_normalize", {"family_slug": "cycling"}),
+        ("family_audit", {"family_slug": "cycling"}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "proposed"),
+    [
+        ("Lie down under the Smith machine.", "smith-machine"),
+        ("Put the barbell in the Smith machine.", "smith-machine"),
+        ("Take the barbell from the rack.", "barbell"),
+        ("Lie down.", ""),
+    ],
+)
+def test_of_a_name_and_a_record_the_one_is_right_that_the_text_agrees_with(text: str, proposed: str) -> None:
+    shoulder = named("Smith Incline Shoulder Raise", "barbell", execution_notes=(text,))
+
+    report = scan_families([shoulder])
+
+    assert report.findings[0].evidence["proposed_equipment"] == proposed
+    fix = {"exercise_id": shoulder.id, "action": "fix_identity", "equipment": [proposed]}
+    family = {"family_slug": "shoulder-raise"}
+    wanted = [("targeted_fix", fix), ("family_normalize", family)] if proposed else [("family_audit", family)]
+    assert [(job.type, job.payload) for job in report.proposed_jobs] == wanted
 
 
 def test_a_name_that_contradicts_its_record_is_looked_into_and_not_renamed() -> None:
@@ -114,9 +158,10 @@ def test_jobs_are_proposed_once_for_each_family() -> None:
     )
 
     assert [(job.type, job.payload) for job in report.proposed_jobs] == [
-        ("family_normalize", {"family_slug": "bench-press"}),
-        ("family_audit", {"family_slug": "row"}),
         ("catalog_enrich_field", {"fields": [{"path": "equipment"}], "exercise_ids": ["sled-row"]}),
+        ("family_normalize", {"family_slug": "bench-press"}),
+        ("family_normalize", {"family_slug": "row"}),
+        ("family_audit", {"family_slug": "row"}),
     ]
     assert report.counts() == {
         "MISSING_QUALIFIER": 2,
@@ -131,11 +176,14 @@ def test_enrichment_is_proposed_in_batches() -> None:
 
     jobs = propose_jobs([FamilyFinding(FindingCode.EQUIPMENT_UNKNOWN, "row", (name,), {}) for name in ids])
 
-    assert [job.payload["exercise_ids"] for job in jobs] == [ids[:ENRICH_BATCH], ids[ENRICH_BATCH:]]
+    assert [job.payload["exercise_ids"] for job in jobs if job.type == "catalog_enrich_field"] == [
+        ids[:ENRICH_BATCH],
+        ids[ENRICH_BATCH:],
+    ]
 
 
 def test_a_proposed_enrichment_is_one_that_would_be_accepted() -> None:
-    (proposed,) = propose_jobs([FamilyFinding(FindingCode.EQUIPMENT_UNKNOWN, "row", ("sled-row",), {})])
+    proposed, _ = propose_jobs([FamilyFinding(FindingCode.EQUIPMENT_UNKNOWN, "row", ("sled-row",), {})])
 
     payload = EnrichField.model_validate(proposed.payload)
 

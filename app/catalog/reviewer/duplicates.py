@@ -1,0 +1,163 @@
+"""Likely doubles in the catalogue, with evidence, and families that may be one: what `duplicate_detection_scan` finds.
+
+Candidates come from `blocking`, each pair is judged by `likeness`; the time per exercise does not grow with the
+catalogue. Nothing is changed here: a pair that is surely the same exercise is to be merged, a likely one is for a
+person to look at.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from rapidfuzz import fuzz
+
+from app.catalog.exercise import Exercise, ExerciseStatus
+from app.catalog.names import contrasts
+from app.catalog.reviewer.blocking import WORD_WINDOW, candidates
+from app.catalog.reviewer.likeness import Profile, Verdict, bases_apart, compare
+
+FAMILY_NAMES = 0.9
+"""Similarity of the words of two bases from which their families may be one."""
+
+
+@dataclass(frozen=True, slots=True)
+class DuplicatePair:
+    """Two exercises that are the same, or may be."""
+
+    source_id: str
+    """The one to fold into the other: the one that is described less."""
+    target_id: str
+    needs_review: bool
+    """Whether a person has to say so first: they are alike, and not surely the same."""
+    score: float
+    """From 0 to 1, to list the likeliest first."""
+    evidence: Mapping[str, str | float | None]
+    """Names, equipment, families, reasons in plain words, and how alike the texts are (None without texts)."""
+
+
+@dataclass(frozen=True, slots=True)
+class MergeableFamilies:
+    """Two families that may be one. Moving a family is a high risk, so that a person decides."""
+
+    source_family: str
+    """The smaller one."""
+    target_family: str
+    score: float
+    evidence: Mapping[str, str | float]
+
+
+@dataclass(frozen=True, slots=True)
+class DuplicateReport:
+    """The result of one scan."""
+
+    exercises: int
+    """Active exercises looked at."""
+    compared: int
+    """Pairs that were compared."""
+    pairs: tuple[DuplicatePair, ...]
+    """The surest first. An exercise is the source of one pair at most among those that need no review."""
+    families: tuple[MergeableFamilies, ...]
+
+    def counts(self) -> dict[str, int]:
+        """Findings by kind; every kind is a key."""
+        review = sum(pair.needs_review for pair in self.pairs)
+        return {"merge": len(self.pairs) - review, "review": review, "mergeable_families": len(self.families)}
+
+
+def scan_duplicates(exercises: Iterable[Exercise]) -> DuplicateReport:
+    """Look for doubles among the active exercises.
+
+    Args:
+        exercises: the catalogue, in any order; the report does not depend on it.
+    """
+    active = sorted(
+        (each for each in exercises if each.status is ExerciseStatus.ACTIVE), key=lambda exercise: exercise.id
+    )
+    profiles = [Profile(exercise) for exercise in active]
+    found: list[DuplicatePair] = []
+    links: Counter[tuple[str, str]] = Counter()
+    compared = 0
+    for one, other in candidates(profiles):
+        compared += 1
+        likeness = compare(profiles[one], profiles[other])
+        if likeness.verdict is Verdict.DIFFERENT:
+            continue
+        source, target = _direction(profiles[one].exercise, profiles[other].exercise)
+        evidence: dict[str, str | float | None] = {
+            "source": source.name,
+            "target": target.name,
+            "reasons": "; ".join(likeness.reasons),
+            "text_similarity": likeness.text,
+        }
+        found.append(
+            DuplicatePair(source.id, target.id, likeness.verdict is not Verdict.SAME, likeness.score, evidence)
+        )
+        if source.family_slug != target.family_slug:
+            links[min(source.family_slug, target.family_slug), max(source.family_slug, target.family_slug)] += 1
+    pairs = sorted(_one_way(found), key=lambda pair: (pair.needs_review, -pair.score, pair.source_id, pair.target_id))
+    return DuplicateReport(len(active), compared, tuple(pairs), tuple(_families(active, links)))
+
+
+def _direction(one: Exercise, other: Exercise) -> tuple[Exercise, Exercise]:
+    """Which of two is folded into which: the better described one stays, of equal ones the one with the smaller id."""
+    keep, fold = sorted((one, other), key=lambda exercise: (-_richness(exercise), exercise.id))
+    return fold, keep
+
+
+def _richness(exercise: Exercise) -> int:
+    known = exercise.model_dump(exclude={"created_at", "updated_at"}, exclude_defaults=True)
+    return 1000 * len(known) + sum(len(note) for note in exercise.execution_notes)
+
+
+def _one_way(pairs: Sequence[DuplicatePair]) -> list[DuplicatePair]:
+    """The pairs with at most one sure merge for each source, so that three equal ones end in one."""
+    folded: set[str] = set()
+    kept: list[DuplicatePair] = []
+    for pair in sorted(pairs, key=lambda pair: (pair.needs_review, -pair.score, pair.source_id, pair.target_id)):
+        if not pair.needs_review:
+            if pair.source_id in folded or pair.target_id in folded:
+                continue
+            folded.add(pair.source_id)
+        kept.append(pair)
+    return kept
+
+
+def _families(active: Sequence[Exercise], links: Counter[tuple[str, str]]) -> list[MergeableFamilies]:
+    sizes = Counter(exercise.family_slug for exercise in active)
+    muscles: dict[str, set[str]] = {}
+    for exercise in active:
+        muscles.setdefault(exercise.family_slug, set()).update(exercise.primary_muscles[:1])
+    found: list[MergeableFamilies] = []
+    for one, other in sorted(_family_candidates(sizes) | links.keys()):
+        words, others = frozenset(one.split("-")), frozenset(other.split("-"))
+        if bases_apart(words, others) or contrasts(one.replace("-", " "), other.replace("-", " ")):
+            continue
+        names = fuzz.token_sort_ratio(one.replace("-", " "), other.replace("-", " ")) / 100
+        shared = bool(muscles[one] & muscles[other])
+        if not links[one, other] and not (names >= FAMILY_NAMES and shared):
+            continue
+        source, target = sorted((one, other), key=lambda slug: (sizes[slug], slug))
+        evidence: dict[str, str | float] = {
+            "names_alike": round(names, 3),
+            "likely_doubles": float(links[one, other]),
+            "primary_muscles": ", ".join(sorted(muscles[one] | muscles[other])),
+        }
+        score = round(min(1.0, names / 2 + (0.4 if links[one, other] else 0.0) + 0.1 * shared), 3)
+        found.append(MergeableFamilies(source, target, score, evidence))
+    return sorted(found, key=lambda pair: (-pair.score, pair.source_family, pair.target_family))
+
+
+def _family_candidates(slugs: Iterable[str]) -> set[tuple[str, str]]:
+    """Families next to each other in the order of their letters, from either end, or of their words."""
+    ordered = sorted(slugs)
+    pairs: set[tuple[str, str]] = set()
+    for order in (
+        ordered,
+        sorted(ordered, key=lambda slug: slug[::-1]),
+        sorted(ordered, key=lambda slug: sorted(slug.split("-"))),
+    ):
+        for number, slug in enumerate(order):
+            pairs.update((min(slug, next_), max(slug, next_)) for next_ in order[number + 1 : number + 1 + WORD_WINDOW])
+    return pairs
