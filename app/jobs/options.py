@@ -39,6 +39,9 @@ class EngineOptions:
     """How many handlers a worker runs at once."""
     shards: int = 1
     """Over how many shards new jobs are spread; 1 keeps one strict order."""
+    poll_seconds: float = 60.0
+    """How often an idle worker looks that hears of all that becomes claimable; others look as often as their store
+    says. A minute, as a sweep: what no hint told of is found as soon."""
     max_depth: int = 100
     """How many jobs may create each other, one the next: more is a loop."""
     claim_batch: int | None = None
@@ -46,7 +49,7 @@ class EngineOptions:
     data: DataLimits = field(default_factory=DataLimits)
 
     def __post_init__(self) -> None:
-        durations = ("lease_seconds", "flush_seconds", "watched_flush_seconds", "shutdown_seconds")
+        durations = ("lease_seconds", "flush_seconds", "watched_flush_seconds", "shutdown_seconds", "poll_seconds")
         for name in (*durations, "abandoned_lease_seconds"):
             if not 0 < getattr(self, name) < inf:
                 raise BadInput(name, f"{getattr(self, name)!r} is not above zero", "give seconds above 0")

@@ -8,27 +8,22 @@ import os
 import socket
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from heapq import heappop, heappush
 from typing import Any
 
 from app.jobs.executor import JobExecutor
 from app.jobs.lease import Lease
+from app.jobs.lookout import Lookout
 from app.jobs.models import Job, JobQueue, JobStatus
 from app.jobs.queue import QUEUES
 from app.jobs.routes import Served
 from app.jobs.runtime import Runtime
 from app.jobs.waiting import first_of
-from app.stores.base import Query, StoreError, Watch
+from app.stores.base import StoreError, Watch
 
 logger = logging.getLogger(__name__)
 
 DUE_SECONDS = 1.0
 """While ready jobs fill every page, the due query is asked only so often."""
-JUST_DUE = timedelta(seconds=1)
-"""What became due so short a time ago may have done so after the claim that found nothing."""
-SOONEST_LOOK_SECONDS = 0.05
-"""An idle worker looks again after so long at the earliest, if nobody tells it to."""
 DRAIN_PATIENCE_SECONDS = 5.0
 """A drain also waits for jobs that are due so soon, such as a parent that looks after its children."""
 FAIR_SHARE = 0.5
@@ -69,6 +64,7 @@ class Worker:
         worker_id: str | None = None,
         upkeep: Callable[[], Awaitable[object]] | None = None,
         upkeep_seconds: float = 30.0,
+        ears: Sequence[Watch] = (),
     ) -> None:
         """Set up; `run` does the work.
 
@@ -80,6 +76,7 @@ class Worker:
             worker_id: shown in records; by default host and process id.
             upkeep: the watchdog's round, for a worker that has nobody else to do it.
             upkeep_seconds: how often.
+            ears: where it hears of work beside what the store's own watch tells; closed when it stops.
         """
         self.worker_id = worker_id or worker_name()
         self.report = WorkReport()
@@ -98,10 +95,7 @@ class Worker:
         self._due_asked = float("-inf")
         self._begin_until = float("inf")
         """Monotonic time from which on nothing is begun, because time is nearly up."""
-        self._looked_at = runtime.clock.now()
-        """When delayed jobs were looked for last: what was due by then was found."""
-        self._wakes: list[datetime] = []
-        """When the delays of jobs end that this worker itself gave back: a heap."""
+        self.lookout = Lookout(runtime, ears)
         self.executor = JobExecutor(
             concurrency,
             registry=runtime.registry,
@@ -164,11 +158,11 @@ class Worker:
         self._begin_until = float("inf") if self.executor.deadline is None else self.executor.deadline - spare
         permits = self._runtime.limits.permits
         permits.on_lost.add(self.executor.give_up_place)
-        watch = await self._runtime.store.watch("jobs")
+        await self.lookout.open()
         timers = [self._spawn(self._stop_after(max_seconds))] if max_seconds is not None else []
         if self._upkeep is not None:
             timers.append(self._spawn(self._keep_up(self._upkeep)))
-        work = self._spawn(self._work(watch, drain=drain, max_jobs=max_jobs, job_id=job_id))
+        work = self._spawn(self._work(drain=drain, max_jobs=max_jobs, job_id=job_id))
         stopping = self._spawn(self._stopping.wait())
         try:
             await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -176,10 +170,10 @@ class Worker:
             for timer in (*timers, stopping):
                 timer.cancel()
             await asyncio.gather(*timers, stopping, return_exceptions=True)
-            await self._give_back(work)
+            await asyncio.gather(self._give_back(work), self.lookout.close_ears())
             permits.on_lost.discard(self.executor.give_up_place)
             await permits.close()
-            await watch.close()
+            await self.lookout.close()
             await self.executor.close()
         if not work.cancelled():
             work.result()
@@ -210,7 +204,7 @@ class Worker:
 
     # --- the loop ---
 
-    async def _work(self, watch: Watch, *, drain: bool, max_jobs: int | None, job_id: str | None) -> None:
+    async def _work(self, *, drain: bool, max_jobs: int | None, job_id: str | None) -> None:
         if job_id is not None and not await self._begin_with(job_id) and not drain:
             return
         troubled = 0
@@ -242,7 +236,7 @@ class Worker:
                 if was_at_work:
                     continue  # what ended during the claim may be claimable again, or have made other jobs so
                 try:
-                    pause = await self._seconds_to_next(DRAIN_PATIENCE_SECONDS)
+                    pause = await self.lookout.seconds_to_next(DRAIN_PATIENCE_SECONDS)
                 except StoreError as error:
                     troubled += 1
                     logger.warning("it is not known whether more is to come: %s", error)
@@ -253,7 +247,7 @@ class Worker:
                     continue
             if self._free() <= 0 or free <= 0 or troubled or not (leases or full):
                 # A claim that brought nothing although there is more looked at others' jobs only, or lost every race.
-                await self._wait(watch, idle=not leases and free > 0, troubled=troubled)
+                await self._wait(idle=not leases and free > 0, troubled=troubled)
 
     async def _begin_with(self, job_id: str) -> bool:
         lease = await self._runtime.queue.claim_job(self.worker_id, job_id)
@@ -291,7 +285,8 @@ class Worker:
                     raise
                 logger.warning("delayed jobs could not be claimed: %s", error)
         if due:
-            self._due_asked, self._looked_at = now, began
+            self._due_asked = now
+            self.lookout.looked(began)
         self.report.claimed += len(leases)
         return leases, full
 
@@ -342,50 +337,14 @@ class Worker:
         self.report.completed += job.status is JobStatus.COMPLETED
         self.report.failed += job.status is JobStatus.FAILED
         if job.wake_at is not None:
-            self._remember(job.wake_at)
+            self.lookout.remember(job.wake_at)
         await self._runtime.settled(job)
-
-    def _remember(self, wake_at: datetime) -> None:
-        """Remember when a job is due that this worker has delayed. Under full load nobody else drops what is past."""
-        now = self._runtime.clock.now()
-        past: datetime | None = None
-        while self._wakes and self._wakes[0] <= now:
-            past = heappop(self._wakes)
-        if past is not None and past > self._looked_at:
-            heappush(self._wakes, past)  # one of them says as well as all that it is time to look
-        heappush(self._wakes, wake_at)
-
-    async def _seconds_to_look(self) -> float:
-        """How long an idle worker waits that nobody wakes: until a delayed job is due, or it is time to look."""
-        limits = self._runtime.store.limits()
-        due: float | None = None
-        try:
-            due = await self._seconds_to_next(limits.poll_seconds)
-        except StoreError as error:
-            logger.warning("it is not known when the next delayed job is due: %s", error)
-        return limits.poll_seconds if due is None else max(SOONEST_LOOK_SECONDS, min(due, limits.poll_seconds))
-
-    async def _seconds_to_next(self, within: float) -> float | None:
-        """How long until a delayed job is due, if that is within so many seconds.
-
-        Where reads are paid for, only what this worker has delayed itself counts: the others are found in time too.
-        """
-        now = self._runtime.clock.now()
-        until = now + timedelta(seconds=within)
-        while self._wakes and self._wakes[0] <= self._looked_at:
-            heappop(self._wakes)
-        if self._runtime.store.limits().reads_are_priced:
-            own = self._wakes[0] if self._wakes and self._wakes[0] < until else None
-            return None if own is None else max(0.0, (own - now).total_seconds())
-        page = await self._runtime.store.query(Query("jobs.due", since=now - JUST_DUE, until=until, limit=1))
-        times = [wake for record in page.records if isinstance(wake := record.fields.get("wake_at"), datetime)]
-        return max(0.0, (min(times) - now).total_seconds()) if times else None
 
     async def _pause(self, seconds: float) -> None:
         """Wait so long, or until told to stop."""
         await first_of(self._stopping.wait(), self._runtime.clock.sleep(seconds))
 
-    async def _wait(self, watch: Watch, *, idle: bool, troubled: int) -> None:
+    async def _wait(self, *, idle: bool, troubled: int) -> None:
         """Until a slot is free, there may be work, or it is time to look."""
         if self._stopping.is_set():
             return
@@ -394,16 +353,12 @@ class Worker:
         if troubled:
             waits.append(self._runtime.clock.sleep(min(5.0, 0.2 * 2**troubled)))
         elif idle:
-            waits += [watch.wait(), self._sleep_until_next_look()]
+            waits += self.lookout.hints()
         if len(waits) == 1:
             # Without a task in between, the next claim is sent together with the settles that freed its slots.
             await waits[0]
         else:
             await first_of(*waits)
-
-    async def _sleep_until_next_look(self) -> None:
-        at_latest = self._runtime.limits.seconds_to_look()
-        await self._runtime.clock.sleep(min(await self._seconds_to_look(), at_latest))
 
     async def _give_back(self, work: asyncio.Task[None]) -> None:
         """Let handlers end, or cut them off, and give every lease back in time: also what is being claimed just now."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 from typing import Protocol, TypeAlias, runtime_checkable
 
@@ -238,6 +239,8 @@ class StoreLimits:
     """How many records one `claim` should take at most."""
     reads_are_priced: bool = False
     """Whether each question costs money, so that nobody asks one that can be done without."""
+    prices: PriceList | None = None
+    """What its reads and writes cost; None where nobody is billed for them."""
     embedded_worker: bool = False
     """Whether a manager on this store runs a worker of its own unless told otherwise."""
     single_process: bool = False
@@ -256,6 +259,26 @@ class Usage:
     writes: int = 0
     deletes: int = 0
     rpcs: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PriceList:
+    """Prices in US dollars per 100,000 documents.
+
+    The defaults are the list prices of the Standard edition in the region us-central1 beyond the free quota, as
+    https://cloud.google.com/firestore/pricing gave them in 2025. Other places differ and prices change, so they can
+    be given. Stored bytes, index entries read by counts, and network traffic are billed apart and not included.
+    """
+
+    reads: Decimal = Decimal("0.03")
+    writes: Decimal = Decimal("0.09")
+    deletes: Decimal = Decimal("0.01")
+
+    def cost(self, usage: Usage) -> Decimal:
+        """What this usage costs in US dollars."""
+        per_document = Decimal(1) / 100_000
+        total = usage.reads * self.reads + usage.writes * self.writes + usage.deletes * self.deletes
+        return total * per_document
 
 
 # --- errors ------------------------------------------------------------------------------------------
@@ -301,6 +324,13 @@ class NotJoinable(StoreError):
 @runtime_checkable
 class Watch(Protocol):
     """Hints that something changed. They may be lost, late or doubled: look again yourself now and then."""
+
+    @property
+    def hears_all(self) -> bool:
+        """Whether it hears at present of what any process makes claimable, so that one need hardly look oneself.
+
+        When that ends, whoever waits is told.
+        """
 
     async def wait(self) -> None:
         """Return when there may have been a change since the last call."""

@@ -278,6 +278,11 @@ class _LookingWatch:
         self._local = local
         self._look = look
 
+    @property
+    def hears_all(self) -> bool:
+        """Not by itself: it looks."""
+        return False
+
     async def wait(self) -> None:
         """Return when there may have been a change since the last call.
 

@@ -72,6 +72,11 @@ class LocalWatch:
         self._rung = asyncio.Event()
         self._ended = False
 
+    @property
+    def hears_all(self) -> bool:
+        """Not by itself: other processes do not ring."""
+        return False
+
     async def wait(self) -> None:
         """Return when there may have been a change since the last call.
 

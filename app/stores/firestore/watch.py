@@ -52,6 +52,11 @@ class FirestoreWatch:
         self._told = asyncio.Event()
         self._is_closed = False
 
+    @property
+    def hears_all(self) -> bool:
+        """Not beyond doubt: a stream that is lost is opened again without a word."""
+        return False
+
     async def wait(self) -> None:
         """Return when there may have been a change since the last call.
 

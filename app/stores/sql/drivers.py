@@ -68,11 +68,21 @@ class Link(Protocol):
 class Listener(Protocol):
     """A connection on which the database tells that something became claimable."""
 
+    @property
+    def is_heard(self) -> bool:
+        """Whether anything has come over it yet: something between here and the database may keep it all back."""
+
     def connect(self) -> int:
-        """Start listening; gives the socket, which is readable when there is something to hear. Blocks."""
+        """Start listening; gives the socket, which is readable when there is something to hear. Blocks.
+
+        The first thing that comes is a notice to oneself.
+        """
 
     def heard(self) -> bool:
-        """Whether another process told of something since the last call. Does not block."""
+        """Whether another process told of something since the last call, or one's own first notice came through.
+
+        Does not block.
+        """
 
     def close(self) -> None:
         """Stop listening."""

@@ -44,7 +44,11 @@ _LIMITS = StoreLimits(
 _CONNECT_SECONDS = 10
 _UNANSWERED_MILLISECONDS = 20_000
 """After how long without an acknowledgement a connection counts as lost."""
+_SILENT_SECONDS = 30
+"""After how long without a word from the server it is asked whether it is there: a listener says nothing itself."""
 _MIGRATION_WAIT = "300s"
+_GREETING = "hello "
+"""Begins what a process says to itself when it has begun to listen."""
 _TROUBLES = {
     "23505": Trouble.CONFLICT,  # unique_violation
     "40001": Trouble.RETRY,  # serialization_failure
@@ -81,7 +85,11 @@ class PostgresqlDriver:
 
     def engine(self, url: URL) -> Engine:
         """An engine whose connections speak UTC."""
-        defaults = {"connect_timeout": _CONNECT_SECONDS, "tcp_user_timeout": _UNANSWERED_MILLISECONDS}
+        defaults = {
+            "connect_timeout": _CONNECT_SECONDS,
+            "tcp_user_timeout": _UNANSWERED_MILLISECONDS,
+            "keepalives_idle": _SILENT_SECONDS,
+        }
         engine = create_engine(
             url,
             isolation_level="AUTOCOMMIT",
@@ -240,29 +248,48 @@ class NoticeListener:
         self._channel = channel
         self._own_token = own_token
         self._pooled: PoolProxiedConnection | None = None
+        self._is_heard = False
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether anything has come over it yet. Behind a pooler that changes servers under a session nothing does."""
+        return self._is_heard
 
     def connect(self) -> int:
         """Start listening; gives the socket, which is readable when there is something to hear. Blocks."""
         pooled = self._engine.raw_connection()
         connection = self._raw(pooled)
         connection.execute(psycopg.sql.SQL("LISTEN {}").format(psycopg.sql.Identifier(self._channel)))
+        try:
+            with self._engine.connect() as other:
+                other.execute(select(func.pg_notify(self._channel, _GREETING + self._own_token)))
+        except BaseException:
+            pooled.invalidate()
+            raise
         self._pooled = pooled
         return connection.pgconn.socket
 
     def heard(self) -> bool:
-        """Whether another process told of something since the last call. Does not block."""
+        """Whether another process told of something since the last call, or this one's greeting came through.
+
+        Whoever hears its greeting looks: nobody told of what happened before. Does not block.
+        """
         if self._pooled is None:
             return False
         server = self._raw(self._pooled).pgconn
         server.consume_input()
-        own = self._own_token.encode()
         heard = False
         while (notice := server.notifies()) is not None:
-            heard = heard or notice.extra != own
+            said = notice.extra.decode(errors="replace")
+            greets = said.startswith(_GREETING)
+            is_own = said.removeprefix(_GREETING) == self._own_token
+            heard = heard or greets == is_own
+            self._is_heard = True
         return heard
 
     def close(self) -> None:
         """Stop listening."""
+        self._is_heard = False
         pooled, self._pooled = self._pooled, None
         if pooled is not None:
             # Thrown away and not given back: a pooled connection that still listens would gather notices for ever.

@@ -46,6 +46,11 @@ class Watcher:
         """Whether anybody watches anything."""
         return bool(self._watches)
 
+    @property
+    def hears_all(self) -> bool:
+        """Whether the database tells by itself of what becomes claimable, and was heard to."""
+        return self._hears_on is not None and self._listener is not None and self._listener.is_heard
+
     async def watch(self, collection: str, record_id: str | None) -> DatabaseWatch:
         """Start watching a record, or what becomes claimable.
 
@@ -207,6 +212,11 @@ class DatabaseWatch:
         self.name: Name | None = None if local.record_id is None else (local.collection, local.record_id)
         """The watched record, or None for what becomes claimable."""
         self._watcher = watcher
+
+    @property
+    def hears_all(self) -> bool:
+        """Whether the database tells, by itself, of what others make claimable."""
+        return self._watcher.hears_all
 
     async def wait(self) -> None:
         """Return when there may have been a change since the last call.

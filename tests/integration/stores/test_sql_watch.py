@@ -147,3 +147,44 @@ async def test_a_job_that_a_users_transaction_enqueued_is_told(
             await store.enlist(connection, [Insert("jobs", "a", {"ready_at": NOON})])
             connection.commit()
         await told(watch)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_only_who_was_heard_to_tell_counts_as_telling_of_all(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    where = place(kind, request, tmp_path)
+    async with opened(where.store()) as mine:
+        watch = await mine.watch("jobs")
+        if kind != "postgresql":
+            assert not watch.hears_all
+            return
+        await told(watch)  # of its own greeting
+        assert watch.hears_all
+        for connection in connected(where):
+            connection.execute(
+                text(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                    "WHERE datname = current_database() AND query LIKE 'LISTEN%'"
+                )
+            )
+        await told(watch)
+        assert not watch.hears_all
+        await told(watch)  # when it listens again, of what it may have missed
+        assert watch.hears_all
+
+
+async def test_nobody_is_woken_by_the_greetings_of_others(request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    where = place("postgresql", request, tmp_path)
+    async with opened(where.store()) as mine, opened(where.store()) as other, opened(where.store()) as third:
+        watch = await mine.watch("jobs")
+        await told(watch)
+        waiting = asyncio.create_task(watch.wait())
+        second = await other.watch("jobs")
+        await told(second)
+        # A notice that comes after the greeting, on the same connections, so that both have come by then.
+        await third.commit([Insert("jobs", "a", {})])
+        assert not waiting.done()
+        await third.commit([Insert("jobs", "b", {"ready_at": NOON})])
+        await told(second)
+        await asyncio.wait_for(waiting, PATIENCE_SECONDS)

@@ -282,7 +282,7 @@ async def test_a_worker_that_is_never_idle_does_not_pile_up_the_times_of_jobs_th
     async with engine.working(concurrency=2) as worker:
         await engine.clock.advance(30)
         assert len(await engine.manager.list_jobs(type="busy", status="queued")) > 10, "so it was never idle"
-        times = worker._wakes
+        times = worker.lookout.times
         assert sum(time <= engine.clock.now() for time in times) <= 1
         assert len(times) <= 5
 
