@@ -255,8 +255,16 @@ def contrasts(one: str, other: str) -> tuple[tuple[str, str], ...]:
     A word that both names have contrasts with nothing. However alike the texts of two exercises are, a contrast
     means that they are different exercises.
     """
-    reader = name_reader()
-    first, second = set(reader.words(one)), set(reader.words(other))
+    return contrasting(name_words(one), name_words(other))
+
+
+def name_words(name: str) -> frozenset[str]:
+    """The words of `name` in canonical spelling: those of its base, its modifiers, its equipment."""
+    return frozenset(name_reader().words(name))
+
+
+def contrasting(first: frozenset[str], second: frozenset[str]) -> tuple[tuple[str, str], ...]:
+    """As `contrasts`, for names whose `name_words` are at hand: for whoever compares one with many."""
     only_first, only_second = first - second, second - first
     found = []
     for left, right in _contrast_pairs():

@@ -11,15 +11,17 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from rapidfuzz import fuzz
+from rapidfuzz.distance import OSA
 
 from app.catalog.exercise import Exercise, ExerciseStatus
 from app.catalog.names import contrasts
 from app.catalog.reviewer.blocking import WORD_WINDOW, candidates
 from app.catalog.reviewer.likeness import Profile, Verdict, bases_apart, compare
 
-FAMILY_NAMES = 0.9
-"""Similarity of the words of two bases from which their families may be one."""
+SLIPS = 1
+"""Letters by which two bases may differ, in any order of their words, to be taken for two spellings of one."""
+MIN_LETTERS = 8
+"""Of a base for which that holds: in shorter ones, one letter makes another word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,7 @@ class MergeableFamilies:
     """The smaller one."""
     target_family: str
     score: float
-    evidence: Mapping[str, str | float]
+    evidence: Mapping[str, str | int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,19 +136,24 @@ def _families(active: Sequence[Exercise], links: Counter[tuple[str, str]]) -> li
         words, others = frozenset(one.split("-")), frozenset(other.split("-"))
         if bases_apart(words, others) or contrasts(one.replace("-", " "), other.replace("-", " ")):
             continue
-        names = fuzz.token_sort_ratio(one.replace("-", " "), other.replace("-", " ")) / 100
         shared = bool(muscles[one] & muscles[other])
-        if not links[one, other] and not (names >= FAMILY_NAMES and shared):
+        spelling = shared and _is_spelling_of(one, other)
+        if not links[one, other] and not spelling:
             continue
         source, target = sorted((one, other), key=lambda slug: (sizes[slug], slug))
-        evidence: dict[str, str | float] = {
-            "names_alike": round(names, 3),
-            "likely_doubles": float(links[one, other]),
+        evidence: dict[str, str | int] = {
+            "likely_doubles": links[one, other],
+            "spelling": "two spellings of the same words" if spelling else "different words",
             "primary_muscles": ", ".join(sorted(muscles[one] | muscles[other])),
         }
-        score = round(min(1.0, names / 2 + (0.4 if links[one, other] else 0.0) + 0.1 * shared), 3)
+        score = round(0.5 * spelling + 0.4 * bool(links[one, other]) + 0.1 * shared, 3)
         found.append(MergeableFamilies(source, target, score, evidence))
     return sorted(found, key=lambda pair: (-pair.score, pair.source_family, pair.target_family))
+
+
+def _is_spelling_of(one: str, other: str) -> bool:
+    first, second = (" ".join(sorted(slug.split("-"))) for slug in (one, other))
+    return min(len(first), len(second)) >= MIN_LETTERS and OSA.distance(first, second, score_cutoff=SLIPS) <= SLIPS
 
 
 def _family_candidates(slugs: Iterable[str]) -> set[tuple[str, str]]:

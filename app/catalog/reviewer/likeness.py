@@ -17,7 +17,7 @@ from functools import cache
 from rapidfuzz import fuzz
 
 from app.catalog.exercise import Exercise
-from app.catalog.names import contrasts, equipment_conflict, mentioned_equipment, parse_name
+from app.catalog.names import contrasting, equipment_conflict, mentioned_equipment, name_words, parse_name
 from app.catalog.taxonomy import fold, load_table
 
 MIN_TEXT = 40
@@ -87,7 +87,7 @@ def _rules() -> _Rules:
 class Profile:
     """What is compared of an exercise, worked out once."""
 
-    __slots__ = ("base", "equipment", "exercise", "family", "modifiers", "opening", "text")
+    __slots__ = ("_mentioned", "base", "equipment", "exercise", "family", "modifiers", "opening", "text", "words")
 
     def __init__(self, exercise: Exercise) -> None:
         rules = _rules()
@@ -95,6 +95,7 @@ class Profile:
         self.exercise = exercise
         self.family = parsed.family_slug
         """By the name, so that exercises that were put into a wrong family are compared as well."""
+        self.words = name_words(exercise.name)
         self.base = frozenset(parsed.base.split())
         self.modifiers = frozenset(rules.equal.get(each, each) for each in parsed.modifiers if each not in rules.usual)
         contradicted = equipment_conflict(exercise.name, exercise.equipment)
@@ -103,15 +104,18 @@ class Profile:
         """As the name has it where it contradicts the record; None if neither says anything."""
         self.text = " ".join(_WORD.findall(fold(" ".join(exercise.execution_notes))))
         self.opening = f" {self.text[:OPENING]} "
+        self._mentioned: tuple[str, ...] | None = None
 
     def tells(self, modifier: str) -> bool:
         """Whether the opening of the text says what this modifier means."""
-        return any(phrase in self.opening for phrase in _rules().told.get(modifier, ()))
+        phrases = _rules().told.get(modifier, ())
+        return f" {modifier.replace('-', ' ')} " in self.opening or any(phrase in self.opening for phrase in phrases)
 
     def may_use(self, equipment: str) -> bool:
         """Whether the text, where nothing else gives equipment, speaks of this one."""
-        mentioned = mentioned_equipment(self.text)
-        return equipment in mentioned or (equipment == BODYWEIGHT and not mentioned)
+        if self._mentioned is None:
+            self._mentioned = mentioned_equipment(self.text)
+        return equipment in self._mentioned or (equipment == BODYWEIGHT and not self._mentioned)
 
 
 def compare(one: Profile, other: Profile) -> Likeness:
@@ -123,7 +127,9 @@ def compare(one: Profile, other: Profile) -> Likeness:
     same_name = one.base == other.base
     known = one.equipment is not None and other.equipment is not None
     muscle = one.exercise.primary_muscles[:1] == other.exercise.primary_muscles[:1]
-    surely = same_name and known and muscle and text is not None and text >= MERGE_TEXT
+    # A position that is told by the text is one; other words of a text may speak of a way in which it is done too.
+    told = one.modifiers ^ other.modifiers <= _rules().told.keys()
+    surely = same_name and known and muscle and told and text is not None and text >= MERGE_TEXT
     if surely:
         verdict = Verdict.SAME
     elif same_name or (text is not None and text >= REVIEW_TEXT):
@@ -157,7 +163,7 @@ def _set_apart(one: Profile, other: Profile) -> str | None:
                 return f"only one is done with {given}"
         if one.equipment and other.equipment:
             return f"equipment {one.equipment} against {other.equipment}"
-    opposed = contrasts(one.exercise.name, other.exercise.name)
+    opposed = contrasting(one.words, other.words)
     if opposed:
         return "; ".join(f"{first} against {second}" for first, second in opposed)
     only_one, only_other = one.modifiers - other.modifiers, other.modifiers - one.modifiers
