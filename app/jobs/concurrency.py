@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TypeAlias
 
 from app.jobs.clock import Clock
 from app.jobs.lease import Lease
@@ -19,6 +20,10 @@ GRACE = timedelta(seconds=1)
 """So long a job that was just let go is left alone where no permit is found: whoever is about to take it has it."""
 
 
+_Wanting: TypeAlias = tuple[str, datetime | None]
+"""A candidate, and since when it is one."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Full:
     """What is known of a type of which as many jobs run as may."""
@@ -26,8 +31,8 @@ class _Full:
     learned_at: datetime
     look_at: float
     """Monotonic time from which on it is worth to look again."""
-    looked_for: frozenset[str] = frozenset()
-    """Jobs for which it has been found out by looking."""
+    looked_for: frozenset[_Wanting] = frozenset()
+    """Who it has been found out for by looking, though let go since then by somebody's clock."""
 
 
 class ConcurrencyRound:
@@ -44,7 +49,7 @@ class ConcurrencyRound:
         self.lent = list(lent)
         self.used: dict[str, Permit] = {}
         """By job."""
-        self.wanted: dict[str, set[str]] = {}
+        self.wanted: dict[str, set[_Wanting]] = {}
         """Candidates of types of which it is not known whether a permit is free, by type."""
         self.parked: set[str] = set()
         """Types of which candidates were turned away."""
@@ -66,6 +71,10 @@ class ConcurrencyRound:
                 self.used[job.id] = permit
                 return True
         return False
+
+    def _was_just_let_go(self, job: Job) -> bool:
+        """In time to come is a clock's fault: nobody waits for that."""
+        return _was_let_go_since(job, self._now - GRACE) and not _was_let_go_since(job, self._now)
 
     def _use_anothers(self, job: Job) -> bool:
         """Give a candidate the permit of the parked job that is to go on last, if it is to go on before that one."""
@@ -92,10 +101,11 @@ class ConcurrencyRound:
         if self._use_anothers(job):
             return True
         full = self._full.get(job.type)
-        if full is None or (job.id not in full.looked_for and _was_let_go_since(job, full.learned_at)):
-            self.wanted.setdefault(job.type, set()).add(job.id)
+        wanting = job.id, job.queued_at
+        if full is None or (wanting not in full.looked_for and _was_let_go_since(job, full.learned_at)):
+            self.wanted.setdefault(job.type, set()).add(wanting)
             return None
-        if self.left_alone[job.type] < capacity and _was_let_go_since(job, self._now - GRACE):
+        if self.left_alone[job.type] < capacity and self._was_just_let_go(job):
             self.left_alone[job.type] += 1
             return None
         self.parked.add(job.type)
@@ -209,8 +219,11 @@ class ConcurrencyLimits:
         else:
             self._full.pop(job_type, None)
 
-    def _learn(self, job_type: str, ends: datetime | None, looked_for: Iterable[str] = ()) -> None:
+    def _learn(self, job_type: str, ends: datetime | None, looked_for: Iterable[_Wanting] = ()) -> None:
         now, monotonic = self._clock.now(), self._clock.monotonic()
+        before = self._full.get(job_type)
+        wanting = {*looked_for, *(() if before is None else before.looked_for)}
         wait = self._look_seconds if ends is None else (ends - now).total_seconds()
         look_at = monotonic + max(0.0, min(wait, self._look_seconds))
-        self._full[job_type] = _Full(now, look_at, frozenset(looked_for))
+        still = frozenset(each for each in wanting if each[1] is not None and each[1] > now)
+        self._full[job_type] = _Full(now, look_at, still)
