@@ -18,7 +18,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from app.jobs.options import MAX_SHARDS
 from app.web.tokens import Scope, TokenEntry
 
-_CHECKED = ConfigDict(validate_assignment=True, extra="forbid", use_attribute_docstrings=True)
+_CHECKED = ConfigDict(validate_assignment=True, extra="forbid")
 
 DAY = 86_400.0
 """Longest duration that a setting in seconds takes: more is a slip of the unit."""
@@ -87,7 +87,6 @@ class Settings(BaseSettings):
         extra="ignore",
         populate_by_name=True,
         validate_assignment=True,
-        use_attribute_docstrings=True,
     )
 
     store_url: str | None = Field(default=None, repr=False)

@@ -196,4 +196,3 @@ def _compare(rows: Mapping[str, Sequence[Figures]]) -> None:
 def _share(measured: Sequence[Figures], floor: Sequence[Figures], label: str) -> float:
     ours, bare = median_of(measured, label), median_of(floor, label)
     return ours / bare if ours is not None and bare else 0.0
-

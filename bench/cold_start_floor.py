@@ -1,12 +1,13 @@
 """The floor under a cold start on Firestore: Flask, gunicorn and Google's client, and no engine at all.
 
-gunicorn serves `app` from here; the environment names the project. A request reads one document, as the engine's readiness does.
+gunicorn serves `app` from here; the environment names the project. A request reads one document, as the engine's
+readiness does.
 """
 
 from __future__ import annotations
 
 from flask import Flask, Response, jsonify
-from google.cloud import firestore  # type: ignore[attr-defined]  # a namespace without types
+from google.cloud import firestore
 
 app = Flask("bench.floor")
 client = firestore.Client()

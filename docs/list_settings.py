@@ -14,6 +14,7 @@ from annotated_types import Ge, Gt, Le
 from pydantic import AliasChoices, BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
+from app.jobs.described import field_texts
 from app.settings import Settings
 
 PAGE = Path(__file__).with_name("settings.md")
@@ -46,7 +47,7 @@ def settings(model: type[BaseModel] = Settings, path: tuple[str, ...] = ()) -> I
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             yield from settings(field.annotation, here)
             continue
-        meaning = " ".join((field.description or "").split())
+        meaning = " ".join(field_texts(model).get(name, "").split())
         yield Setting(".".join(here), _variables(here, field), _takes(field), _default(field), meaning)
 
 

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
-from app.bootstrap import server_settings
+from gunicorn.app.wsgiapp import run  # type: ignore[import-untyped]
 
 
 def main() -> None:
-    """Replace this process, so that a SIGTERM reaches gunicorn itself."""
-    configuration = Path(__file__).with_name("gunicorn.conf.py")
-    command = [
-        sys.executable,
-        "-m",
-        "gunicorn",
-        "--config",
-        str(configuration),
-        f"workers.{server_settings().service}:app",
-    ]
-    os.execv(sys.executable, command)  # noqa: S606 - no shell, and nothing of it comes from outside
+    """Be gunicorn in this very process: a SIGTERM reaches it, and what was imported needs no second start."""
+    sys.argv = ["gunicorn", "--config", str(Path(__file__).with_name("gunicorn.conf.py"))]
+    run()
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ SPARE_THREADS = 8
 """So that a full instance still answers at once: that it is full, and that it is alive."""
 
 _settings = server_settings()
+wsgi_app = f"workers.{_settings.service}:app"
 bind = f"{_settings.host}:{_settings.port}"
 workers = 1
 worker_class = "workers.steady.SteadyWorker"

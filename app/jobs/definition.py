@@ -61,7 +61,7 @@ def environment_prefix(job_type: str) -> str:
 class JobOptions(BaseModel):
     """Options of a job type, as given to `@job`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     type: Key
     name: str = ""

@@ -19,6 +19,8 @@ from pydantic import (
     computed_field,
 )
 
+from app.jobs.described import Described
+
 
 def _utc(value: datetime) -> datetime:
     return value if value.tzinfo is UTC else value.astimezone(UTC)
@@ -192,14 +194,12 @@ class LogEntry(BaseModel):
     attempt: int
 
 
-class Job(BaseModel):
+class Job(Described):
     """One durable unit of work.
 
     The engine says every job's id and times. One that is made by hand, for an executor without a store, gets an id
     and the time by itself.
     """
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
     id: Key = Field(default_factory=_new_id)
     type: Key

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, StrictInt, ValidationError, field_validator
+from pydantic import AliasChoices, ConfigDict, Field, StrictInt, ValidationError, field_validator
 
 from app.jobs.clock import Chance
 from app.jobs.codec import canonical_json
 from app.jobs.definition import MAX_RETRIES, JobOptions, environment_prefix
+from app.jobs.described import Described
 from app.jobs.durations import duration_seconds
 from app.jobs.errors import BadInput, NoHandler
 from app.jobs.events import Start
@@ -27,10 +28,10 @@ WHILE_ACTIVE = "while_active"
 MAX_DELAY_SECONDS = 366 * 86400.0 * 10
 
 
-class JobRequest(BaseModel):
+class JobRequest(Described):
     """The arguments of `create_job`: also one line of a job file, and one item of a batch."""
 
-    model_config = ConfigDict(extra="forbid", populate_by_name=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
     type: Key = Field(default=CUSTOM, validation_alias=AliasChoices("type", "job_type"))
     payload: dict[str, Json] = Field(default_factory=dict)

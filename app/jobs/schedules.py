@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.jobs.clock import Chance
+from app.jobs.described import Described
 from app.jobs.events import Start
 from app.jobs.models import Job, Json, Key, UtcTime, changed, is_key
 from app.jobs.slots import Timetable, timetable_of
@@ -36,10 +37,10 @@ _NAME_SPACE = uuid.UUID("f3e0a1b4-8c0d-5d2c-8a53-02d4f5b2c9aa")
 CatchUp = Literal["skip", "last", "all"]
 
 
-class ScheduleDefinition(BaseModel):
+class ScheduleDefinition(Described):
     """What was asked for: which job, and when."""
 
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True)
 
     name: Key
     job_type: Key
@@ -92,10 +93,8 @@ class SkippedSlots(BaseModel):
     why: str
 
 
-class Schedule(BaseModel):
+class Schedule(Described):
     """A schedule as it stands."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
     definition: ScheduleDefinition
     version: str = Field(default="", exclude=True, repr=False)

@@ -17,7 +17,7 @@ Numbers = dict[str, int]
 class Counts(BaseModel):
     """Numbers of exercises, and of what happened to them by field, reason, score or rule."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     exercises: int = 0
     """Looked at."""
