@@ -99,6 +99,12 @@ locals {
 
   # Fields that are sorted by or bounded alone, and in which directions.
   firestore_sorted_fields = [
+    # exercises.by_slug
+    { collection = "exercises", fields = ["slug", "created_at"] },
+    # aliases.list
+    { collection = "exercise_aliases", fields = ["target", "created_at"] },
+    # catalog_lines.of_change
+    { collection = "catalog_lines", fields = ["change_id", "number"] },
     { collection = "jobs", field = "wake_at", orders = ["ASCENDING"] },
     { collection = "jobs", field = "lease_expires_at", orders = ["ASCENDING"] },
     { collection = "jobs", field = "created_at", orders = ["ASCENDING", "DESCENDING"] },
@@ -121,6 +127,9 @@ locals {
   ]
 
   # Collections whose documents Firestore deletes when `expire_at` has passed, within about a day. A time that only
+    { collection = "exercise_aliases", field = "created_at", orders = ["ASCENDING"] },
+    { collection = "exercise_families", field = "created_at", orders = ["ASCENDING"] },
+    { collection = "catalog_changes", field = "made_at", orders = ["ASCENDING", "DESCENDING"] },
   # grows would be a hot index, so the field is not indexed.
   firestore_expiring = ["jobs", "runs", "logs", "results", "chunks"]
 
@@ -184,7 +193,20 @@ locals {
       "schema_version", "job_id", "until", "stamp",
     ]
     exercises = [
-      "schema_version", "family", "status", "name", "equipment", "document", "updated_at", "stamp",
+      "schema_version", "slug", "family", "status", "name", "equipment", "document", "updated_at", "stamp",
+    ]
+    # Written seldom, so that the indexes of their small fields cost next to nothing, and the settings are few.
+    exercise_aliases = [
+      "document",
+    ]
+    exercise_families = [
+      "document",
+    ]
+    catalog_changes = [
+      "document",
+    ]
+    catalog_lines = [
+      "document",
     ]
   }
 }

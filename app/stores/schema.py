@@ -175,6 +175,7 @@ EXERCISES = Collection(
     "exercises",
     {
         "schema_version": _I,
+        "slug": _K,
         "family": _K,
         "status": _K,
         "name": _T,
@@ -184,6 +185,17 @@ EXERCISES = Collection(
         "updated_at": _AT,
     },
 )
+
+ALIASES = Collection("exercise_aliases", {"schema_version": _I, "target": _K, "document": _T, "created_at": _AT})
+"""Old slugs; `target` is the kind and id of what an alias stands for."""
+FAMILIES = Collection("exercise_families", {"schema_version": _I, "document": _T, "created_at": _AT})
+CHANGES = Collection("catalog_changes", {"schema_version": _I, "document": _T, "made_at": _AT})
+"""One record for each plan that was applied to the catalogue."""
+CATALOG_LINES = Collection(
+    "catalog_lines",
+    {"schema_version": _I, "change_id": _K, "number": _I, "document": _T, "undone_at": _AT},
+)
+"""One for each operation that was applied: what was there before and after. Its id says that it was applied."""
 
 COLLECTIONS: tuple[Collection, ...] = (
     JOBS,
@@ -202,6 +214,10 @@ COLLECTIONS: tuple[Collection, ...] = (
     SCHEDULES,
     UNIQUES,
     EXERCISES,
+    ALIASES,
+    FAMILIES,
+    CHANGES,
+    CATALOG_LINES,
 )
 
 _JOB_FILTERS = ("status", "type", "queue", "batch_id", "parent_id")
@@ -254,6 +270,11 @@ SHAPES: tuple[Shape, ...] = (
     Shape("schedules.list", "schedules", (Order("created_at"),)),
     Shape("uniques.stale", "uniques", (Order("look_at"),)),
     Shape("exercises.list", "exercises", (Order("created_at"),), optional=("status", "family")),
+    Shape("exercises.by_slug", "exercises", (Order("created_at"),), equal=("slug",)),
+    Shape("aliases.list", "exercise_aliases", (Order("created_at"),), optional=("target",)),
+    Shape("families.list", "exercise_families", (Order("created_at"),)),
+    Shape("changes.list", "catalog_changes", (Order("made_at"),), reversible=True),
+    Shape("catalog_lines.of_change", "catalog_lines", (Order("number"),), equal=("change_id",)),
 )
 
 BY_NAME: Mapping[str, Collection] = {collection.name: collection for collection in COLLECTIONS}

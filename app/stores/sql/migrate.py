@@ -15,7 +15,7 @@ from app.stores.base import StoreError
 from app.stores.sql.drivers import Driver, Trouble
 from app.stores.sql.tables import Naming
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest migration. A database at this revision is left alone."""
 
 SCRIPTS = Path(__file__).parent.parent / "migrations"

@@ -71,7 +71,9 @@ def described(connection: Connection, kind: str, naming: Naming) -> dict[str, li
     for name in names:
         if kind == "sqlite":
             rows = connection.execute(text("SELECT sql FROM sqlite_master WHERE tbl_name = :name"), {"name": name})
-            lines = [line for row in rows if row[0] is not None for line in row[0].splitlines()]
+            # A column that was added later stands on the line of the one before it.
+            texts = [row[0].replace(", ", ",\n") for row in rows if row[0] is not None]
+            lines = [line for text in texts for line in text.splitlines()]
         elif kind == "mysql":
             lines = connection.execute(text(f"SHOW CREATE TABLE {name}")).one()[1].splitlines()
         else:
