@@ -24,6 +24,8 @@ from app.jobs import (
     Middleware,
     NoWaker,
     Runtime,
+    SplitWaker,
+    SystemClock,
     TextCodec,
     Waker,
     discover,
@@ -31,6 +33,7 @@ from app.jobs import (
 from app.jobs.binding import bind
 from app.settings import Settings, settings
 from app.stores.base import Store
+from app.web.loopback import is_loopback
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -219,10 +222,10 @@ def make_runtime(
         given: the settings.
         store: where jobs are kept; by default the settings say.
         fallback_url: where to, if the settings say nothing at all.
-        waker: what tells sleeping workers; by default nothing does.
+        waker: what tells sleeping workers; by default the settings say.
 
     Raises:
-        BadInput: a setting that names no store.
+        BadInput: a setting that names no store, or see `make_waker`.
     """
     return Runtime(
         store or store_of(given, fallback_url),
@@ -230,7 +233,7 @@ def make_runtime(
         text_codec=text_codec_of(given),
         middleware=middleware_of(given),
         application={"catalog_apply_enabled": given.catalog_apply_enabled},
-        waker=waker,
+        waker=waker or make_waker(given),
     )
 
 
@@ -253,12 +256,37 @@ MARGIN_SECONDS = 10.0
 
 
 def make_waker(given: Settings) -> Waker:
-    """What wakes sleeping workers."""
-    if given.wake_topic is None:
-        return NoWaker()
-    from app.cloud.pubsub import PubSubWaker
+    """What wakes sleeping workers: Pub/Sub at once, Cloud Tasks at an exact time; without a topic the latter for both.
 
-    return PubSubWaker(given.wake_topic)
+    Raises:
+        BadInput: tasks would call nobody, or somebody without saying who calls.
+    """
+    at_once: Waker | None = None
+    if given.wake_topic is not None:
+        from app.cloud.pubsub import PubSubWaker
+
+        at_once = PubSubWaker(given.wake_topic)
+    if given.wake_queue is None:
+        return at_once or NoWaker()
+    if given.wake_url is None:
+        raise BadInput("wake_url", "is not set, so tasks would call nobody", "set it to the address of the worker")
+    parts = urlsplit(given.wake_url)
+    if given.wake_account is None and not is_loopback(parts.hostname or ""):
+        problem = f"is not set, and {parts.netloc} takes no calls of nobody"
+        raise BadInput("wake_account", problem, "set it to the service account that tasks call as")
+    if given.wake_account is not None and parts.scheme != "https":
+        raise BadInput("wake_url", f"{given.wake_url} would be sent tokens unencrypted", "write it with https://")
+    from app.cloud.tasks import CloudTasksWaker
+
+    clock = SystemClock()
+    exact = CloudTasksWaker(
+        given.wake_queue,
+        given.wake_url,
+        given.wake_account,
+        within=timedelta(seconds=given.wake_exact_seconds),
+        clock=clock,
+    )
+    return exact if at_once is None else SplitWaker(at_once, exact, clock)
 
 
 def log_as(given: Settings) -> None:
@@ -294,11 +322,12 @@ def make_worker_app(routes: Set[str], given: Settings = settings) -> Flask:
 
     log_as(given)
     guard = guard_of(given.host, given.oidc_audience, given.oidc_callers)
+    waker = make_waker(given)
     discover_tasks(given.task_packages)
     margin = min(MARGIN_SECONDS, given.request_seconds * MARGIN_SHARE)
 
     async def make() -> Instance:
-        manager = AsyncJobManager(runtime=make_runtime(given, waker=make_waker(given)), worker=False)
+        manager = AsyncJobManager(runtime=make_runtime(given, waker=waker), worker=False)
         await manager.open()
         return Instance(manager, slots=given.concurrency, work_seconds=given.request_seconds - margin)
 
@@ -322,10 +351,11 @@ def make_web_app(given: Settings = settings) -> Flask:
 
     log_as(given)
     access = Access(tuple(given.api_tokens), given.iap_audience, given.people)
+    waker = make_waker(given)
     discover_tasks(given.task_packages)
 
     async def make() -> Desk:
-        manager = AsyncJobManager(runtime=make_runtime(given, waker=make_waker(given)), worker=False)
+        manager = AsyncJobManager(runtime=make_runtime(given, waker=waker), worker=False)
         await manager.open()
         return Desk(manager, Streams(given.streams))
 

@@ -152,6 +152,16 @@ class Settings(BaseSettings):
     wake_topic: str | None = Field(default=None, pattern=r"^projects/[^/]+/topics/[^/]+$")
     """The Pub/Sub topic for wake-ups, as `projects/PROJECT/topics/TOPIC`; without one nobody is woken, and the sweep
     finds the jobs."""
+    wake_queue: str | None = Field(default=None, pattern=r"^projects/[^/]+/locations/[^/]+/queues/[^/]+$")
+    """The Cloud Tasks queue for wake-ups at an exact time, as `projects/PROJECT/locations/LOCATION/queues/QUEUE`;
+    without one the sweep finds delayed jobs, up to a minute late. It needs `TORPOR_WAKE_URL`."""
+    wake_url: str | None = Field(default=None, pattern=r"^https?://[^/?#\s]+$")
+    """Whom tasks call: the worker's address, which is also what their tokens are made out to."""
+    wake_account: str | None = Field(default=None, pattern=r"^[^@\s]+@[^@\s]+$")
+    """The service account that tasks call the worker as; without one they send no token, which only a worker on
+    loopback takes."""
+    wake_exact_seconds: Seconds = 600.0
+    """Up to how long delays are ended by a task; for longer ones the sweep, which comes each minute, is exact enough."""
 
     @field_validator("task_packages", "middleware", mode="before")
     @classmethod

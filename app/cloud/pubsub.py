@@ -5,40 +5,22 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import logging
 import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from app.jobs import Hint, TorporError
+from app.cloud.messages import MalformedHint, hint_in, message_of
+from app.cloud.troubles import Troubles
+from app.jobs import Hint
 
 if TYPE_CHECKING:
     from google.pubsub_v1 import PublisherAsyncClient
-
-logger = logging.getLogger(__name__)
 
 PUBLISH_SECONDS = 5.0
 """How long a publish may take: whoever waits for it has better things to do, and the sweep finds the job."""
 MESSAGES_AT_ONCE = 1000
 """Most messages that one request takes (https://cloud.google.com/pubsub/quotas)."""
-
-
-class MalformedPush(TorporError):
-    """A request body that is not what Pub/Sub pushes, or a message that is no hint."""
-
-    code = "MALFORMED_PUSH"
-
-    def __init__(self, why: str) -> None:
-        super().__init__(f"this is no pushed wake-up: {why}; check who publishes to the topic")
-
-
-def message_of(hint: Hint) -> bytes:
-    """A hint as the data of a message."""
-    said: dict[str, Any] = {"job_id": hint.job_id, "more": hint.more or None}
-    if hint.trace:
-        said["trace"] = hint.trace
-    return json.dumps({name: value for name, value in said.items() if value is not None}).encode()
 
 
 def hint_of(body: object) -> Hint:
@@ -48,22 +30,17 @@ def hint_of(body: object) -> Hint:
         body: the request's JSON.
 
     Raises:
-        MalformedPush: it is nothing that `message_of` made.
+        MalformedHint: it is nothing that `message_of` made.
     """
     message = body.get("message") if isinstance(body, dict) else None
     if not isinstance(message, dict):
-        raise MalformedPush("there is no message in it")
+        raise MalformedHint("there is no message in it")
     data = message.get("data", "")
     try:
         said = json.loads(base64.b64decode(data, validate=True) or b"{}")
     except (binascii.Error, ValueError, TypeError, RecursionError) as error:
-        raise MalformedPush("its data is not JSON in base64") from error
-    job_id = said.get("job_id") if isinstance(said, dict) else 0
-    if job_id is not None and not isinstance(job_id, str):
-        raise MalformedPush("its data names no job")
-    trace = said.get("trace")
-    kept = {name: text for name, text in trace.items() if isinstance(text, str)} if isinstance(trace, dict) else {}
-    return Hint(job_id, more=bool(said.get("more")), trace=kept)
+        raise MalformedHint("its data is not JSON in base64") from error
+    return hint_in(said)
 
 
 class PubSubWaker:
@@ -78,7 +55,7 @@ class PubSubWaker:
     def __init__(self, topic: str) -> None:
         self._topic = topic
         self._client: PublisherAsyncClient | None = None
-        self._troubled = False
+        self._troubles = Troubles(topic)
 
     async def wake(self, hints: Sequence[Hint]) -> None:
         """Publish in as few requests as possible. What fails is logged once, until it works again."""
@@ -88,13 +65,9 @@ class PubSubWaker:
             try:
                 await self._publish([message_of(hint) for hint in page])
             except Exception as error:  # noqa: BLE001 - whatever a client library raises: a hint is not worth a job
-                if not self._troubled:
-                    logger.warning(
-                        "workers were not woken through %s: %s; the sweep finds the jobs", self._topic, error
-                    )
-                self._troubled = True
+                self._troubles.failed(error)
                 return
-            self._troubled = False
+            self._troubles.worked()
 
     async def _publish(self, data: list[bytes]) -> None:
         from google.pubsub_v1 import PublishRequest, PubsubMessage

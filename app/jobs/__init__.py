@@ -22,6 +22,7 @@ from app.jobs.context import (
 )
 from app.jobs.decorator import JobFunction, job
 from app.jobs.definition import JobDefinition, JobOptions
+from app.jobs.depths import QueueDepth, queue_depths
 from app.jobs.discovery import Discovered, DiscoveryFailure, discover
 from app.jobs.errors import (
     AttemptTimeout,
@@ -109,13 +110,15 @@ from app.jobs.steps import Step, StepKind
 from app.jobs.streams import SavedResult, Subscription
 from app.jobs.task import BaseTask, RunnerResult
 from app.jobs.ticker import TickReport
+from app.jobs.traces import TRACE_FIELDS, continue_trace, trace_of
 from app.jobs.wait_verbs import ReviewDecision
-from app.jobs.waking import Hint, NoWaker, Waker
+from app.jobs.waking import Hint, NoWaker, SplitWaker, Waker
 from app.jobs.watchdog import Watchdog, WatchdogReport
 from app.jobs.worker import Worker, WorkReport
 from app.stores.base import StoreError, StoreUnavailable
 
 __all__ = [
+    "TRACE_FIELDS",
     "AsyncJobManager",
     "Attempt",
     "AttemptLog",
@@ -185,6 +188,7 @@ __all__ = [
     "PayloadInvalid",
     "PermanentError",
     "ProgressBroker",
+    "QueueDepth",
     "Registry",
     "Repair",
     "RepairableError",
@@ -207,6 +211,7 @@ __all__ = [
     "SentEvent",
     "Served",
     "SkippedSlots",
+    "SplitWaker",
     "Step",
     "StepKind",
     "StepNameTwice",
@@ -231,6 +236,7 @@ __all__ = [
     "cleanup_idempotency_records",
     "clear_current_job_context",
     "complete_job",
+    "continue_trace",
     "create_job",
     "discover",
     "execute_with_repair_loop",
@@ -241,8 +247,10 @@ __all__ = [
     "job",
     "lease_job",
     "poll_job",
+    "queue_depths",
     "recover_stuck_jobs",
     "release_job",
     "retry_job",
     "set_current_job_context",
+    "trace_of",
 ]

@@ -108,13 +108,14 @@ class AsyncJobManager(
         return self
 
     async def close(self) -> None:
-        """Stop the embedded worker, giving its jobs back, and close the store."""
+        """Stop the embedded worker, giving its jobs back, and close the store and what wakes others."""
         if self._worker is not None and self._work is not None:
             self._worker.stop()
             await asyncio.wait({self._work})
             self._worker = self._work = None
         if self._open:
             self._open = False
+            await self.runtime.waker.close()
             await self.runtime.store.close()
 
     async def __aenter__(self) -> Self:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Protocol
 
+from app.jobs.clock import Clock
 from app.jobs.models import Job, JobStatus
+from app.jobs.traces import trace_of
 
 JOBS_A_HINT = 20
 """When many jobs became ready together, one worker is woken for so many of them; it wakes more if it cannot cope."""
@@ -49,16 +52,60 @@ class NoWaker:
         """Nothing to let go of."""
 
 
+class SplitWaker:
+    """Two wakers as one.
+
+    Args:
+        now: is told of what may be claimed already.
+        later: is told of what may be claimed from some time on.
+        clock: the time.
+    """
+
+    def __init__(self, now: Waker, later: Waker, clock: Clock) -> None:
+        self._now = now
+        self._later = later
+        self._clock = clock
+
+    async def wake(self, hints: Sequence[Hint]) -> None:
+        """Tell each of its own; see `Waker.wake`."""
+        now = self._clock.now()
+        later = [hint for hint in hints if hint.at is not None and hint.at > now]
+        others = [hint for hint in hints if hint.at is None or hint.at <= now]
+        for waker, own in ((self._now, others), (self._later, later)):
+            if own:
+                await waker.wake(own)
+
+    async def close(self) -> None:
+        """Let go of both."""
+        await self._now.close()
+        await self._later.close()
+
+
 def hints_for(jobs: Sequence[Job]) -> list[Hint]:
     """The hints that some jobs are worth that have just become claimable, or will: one for each delayed one, one for
-    a single ready one, and one for every twenty of many."""
+    a single ready one, and one for every twenty of many.
+
+    More than a hundred delayed ones are many too: one hint for every twenty of each second, the soonest hundred.
+    """
     ready = [job for job in jobs if job.ready_at is not None]
-    hints = [Hint(job.id, at=job.wake_at) for job in jobs if job.wake_at is not None]
+    hints = _delayed([job for job in jobs if job.wake_at is not None])
     if len(ready) == 1:
-        hints.append(Hint(ready[0].id))
+        hints.append(Hint(ready[0].id, trace=trace_of(ready[0].metadata)))
     elif ready:
         hints += [Hint(more=True)] * min(HINTS_AT_ONCE, math.ceil(len(ready) / JOBS_A_HINT))
     return hints
+
+
+def _delayed(jobs: Sequence[Job]) -> list[Hint]:
+    if len(jobs) <= HINTS_AT_ONCE:
+        return [Hint(job.id, at=job.wake_at, trace=trace_of(job.metadata)) for job in jobs]
+    seconds = Counter(math.ceil(job.wake_at.timestamp()) for job in jobs if job.wake_at is not None)
+    hints = [
+        Hint(more=True, at=datetime.fromtimestamp(second, UTC))
+        for second, number in sorted(seconds.items())
+        for _ in range(math.ceil(number / JOBS_A_HINT))
+    ]
+    return hints[:HINTS_AT_ONCE]
 
 
 class WakeUps:
@@ -67,15 +114,17 @@ class WakeUps:
     def __init__(self, waker: Waker) -> None:
         self._waker = waker
         self._is_heard = not isinstance(waker, NoWaker)
-        self._jobs: list[Job] = []
+        self._jobs: dict[str, Job] = {}
 
     def note(self, job: Job) -> None:
         """Remember a job as it is stored now; only one that waits to be claimed is worth a hint."""
         if self._is_heard and job.status is JobStatus.QUEUED and job.parked_on is None:
-            self._jobs.append(job)
+            self._jobs[job.id] = job
+        else:
+            self._jobs.pop(job.id, None)
 
     async def send(self) -> None:
         """Tell about all that was noted since."""
         if self._jobs:
-            jobs, self._jobs = self._jobs, []
+            jobs, self._jobs = list(self._jobs.values()), {}
             await self._waker.wake(hints_for(jobs))

@@ -7,13 +7,13 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from ipaddress import ip_address
 from typing import Protocol
 
 from flask import Flask, Request, g, request
 
 from app.cloud.oidc import Caller, TokenVerifier, Unauthenticated
 from app.jobs import BadInput, TorporError
+from app.web.loopback import is_loopback
 
 logger = logging.getLogger(__name__)
 
@@ -133,16 +133,6 @@ def protect(app: Flask, guard: Guard, limit: FailureLimit | None = None) -> None
             failures.failed(address)
             logger.warning("%s from %s was refused: %s", request.path, address, refused)
             raise
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach a server that listens there."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def guard_of(host: str, audience: str | None, callers: Mapping[str, frozenset[str]]) -> Guard:

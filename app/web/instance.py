@@ -21,6 +21,8 @@ DRAIN_SECONDS = 45.0
 """How long a sweep works itself at most: the next one comes a minute later."""
 HINTS_AT_ONCE = 100
 """Most workers that one sweep wakes; those that were woken wake more."""
+EARLY_SECONDS = 2.0
+"""So much before its time a wake-up is waited with: whoever woke may have a clock that is a little ahead."""
 REACH_SECONDS = 5.0
 """How long the store counts as reachable after an answer."""
 
@@ -36,6 +38,8 @@ class Outcome(StrEnum):
     """There is no such job."""
     FULL = "full"
     """Every slot is taken."""
+    WOKEN = "woken"
+    """A worker that runs beside the requests was told to look."""
     BUSY = "busy"
     """Another request of this process is draining already."""
 
@@ -93,6 +97,7 @@ class Instance:
             ShuttingDown: this process ends; somebody else has to.
             StoreError: the store cannot be reached.
         """
+        await self._wait_for_time(hint)
         if hint.job_id is None:
             return await self.drain(self._work_seconds)
         if self.free_slots < 1:
@@ -180,6 +185,13 @@ class Instance:
         self.begin_stop()
         await self._idle.wait()
         await self._manager.close()
+
+    async def _wait_for_time(self, hint: Hint) -> None:
+        if hint.at is not None:
+            clock = self._manager.runtime.clock
+            early = (hint.at - clock.now()).total_seconds()
+            if 0 < early <= EARLY_SECONDS:
+                await clock.sleep(early)
 
     def _check_running(self) -> None:
         if self._stopping:

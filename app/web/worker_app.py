@@ -1,8 +1,8 @@
-"""The worker's routes. What each answers in each case is a contract with Pub/Sub and Cloud Scheduler.
+"""The worker's routes. What each answers in each case is a contract with Pub/Sub, Cloud Tasks and Cloud Scheduler.
 
-Pub/Sub delivers a message again unless the answer is a success, and each failure slows the whole subscription down.
-So whatever needs no second delivery is a success: done, nothing to do, full, unknown, malformed. Only a caller who may
-not call, a store that cannot be reached, and a process that ends are failures.
+Pub/Sub delivers a message again unless the answer is a success, and each failure slows the whole subscription down;
+Cloud Tasks does the same with its queue. So whatever needs no second delivery is a success: done, nothing to do, full,
+unknown, malformed. Only a caller who may not call, a store that cannot be reached, and a process that ends are failures.
 """
 
 from __future__ import annotations
@@ -13,12 +13,15 @@ from collections.abc import Callable
 from flask import Flask, Response, jsonify, request
 from werkzeug.exceptions import HTTPException
 
-from app.cloud.pubsub import MalformedPush, hint_of
+from app.cloud.messages import MalformedHint, hint_in
+from app.cloud.pubsub import hint_of
+from app.cloud.tasks import ROUTE as WAKE_ROUTE
+from app.jobs import Hint
 from app.web.auth import Guard, protect
 from app.web.headers import harden
 from app.web.instance import Answer, Instance, ShuttingDown
 from app.web.problems import answer_problems, problem
-from app.web.service import Service
+from app.web.service import Asked
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +29,7 @@ BODY_BYTES = 1024 * 1024
 """A pushed hint has a few hundred bytes."""
 
 
-def worker_app(service: Service[Instance], guard: Guard, *, routes: frozenset[str], proxies: int = 0) -> Flask:
+def worker_app(service: Asked[Instance], guard: Guard, *, routes: frozenset[str], proxies: int = 0) -> Flask:
     """The application of a worker service.
 
     Args:
@@ -50,13 +53,19 @@ def worker_app(service: Service[Instance], guard: Guard, *, routes: frozenset[st
         if path in routes:
             app.add_url_rule(path, path, handler, methods=["POST"])
 
-    def push() -> Response:
+    def woken(read: Callable[[object], Hint]) -> Response:
         try:
-            hint = hint_of(request.get_json(force=True))
-        except (MalformedPush, HTTPException) as error:
-            logger.error("a pushed message was dropped: %s", error)  # noqa: TRY400 - no fault of this code
+            hint = read(request.get_json(force=True))
+        except (MalformedHint, HTTPException, RecursionError) as error:
+            logger.error("a wake-up was dropped: %s", error)  # noqa: TRY400 - no fault of this code
             return jsonify(outcome="malformed")
         return _told(service.wait_for(lambda instance: instance.push(hint)))
+
+    def push() -> Response:
+        return woken(hint_of)
+
+    def wake() -> Response:
+        return woken(hint_in)
 
     def drain() -> Response:
         return _told(service.wait_for(Instance.sweep))
@@ -68,6 +77,7 @@ def worker_app(service: Service[Instance], guard: Guard, *, routes: frozenset[st
         return jsonify(outcome="done", **service.wait_for(Instance.watch_over))
 
     route("/pubsub/push", push)
+    route(WAKE_ROUTE, wake)
     route("/tasks/drain", drain)
     route("/tasks/tick", tick)
     route("/tasks/watchdog", watchdog)

@@ -6,7 +6,7 @@ import asyncio
 import os
 from pathlib import Path
 
-from app.jobs import BlockingJobContext, JobContext, job
+from app.jobs import BlockingJobContext, JobContext, RetryLater, job
 
 
 def _note(what: str, job_id: str) -> None:
@@ -21,6 +21,22 @@ async def served_quick(ctx: JobContext, n: int = 0) -> int:
     """Ends at once."""
     _note("quick", ctx.job_id)
     return n
+
+
+@job("served_again")
+async def served_again(ctx: JobContext, seconds: float) -> None:
+    """Ends at its second attempt."""
+    _note("again", ctx.job_id)
+    if ctx.attempt == 1:
+        raise RetryLater(seconds)
+
+
+@job("served_sleeper")
+async def served_sleeper(ctx: JobContext, seconds: float) -> None:
+    """Sleeps without a worker."""
+    _note("lies", ctx.job_id)
+    await ctx.sleep(seconds)
+    _note("rises", ctx.job_id)
 
 
 LINE_LENGTH = 2000

@@ -10,8 +10,19 @@ from typing import Any
 
 import pytest
 
-from app.bootstrap import discover_tasks, make_runtime, make_store, names_a_store, options_of, store_of, use_engine
-from app.jobs import BadInput, EngineOptions, JobRegistry
+from app.bootstrap import (
+    discover_tasks,
+    make_runtime,
+    make_store,
+    make_waker,
+    names_a_store,
+    options_of,
+    store_of,
+    use_engine,
+)
+from app.cloud.pubsub import PubSubWaker
+from app.cloud.tasks import CloudTasksWaker
+from app.jobs import BadInput, EngineOptions, JobRegistry, NoWaker, SplitWaker
 from app.jobs.binding import current_manager
 from app.jobs.errors import NoEngine
 from app.settings import DatabaseSettings, JobSettings, Settings, StorageSettings
@@ -140,6 +151,46 @@ def test_options_come_from_settings() -> None:
 def test_settings_and_engine_have_the_same_defaults() -> None:
     # The grace of five minutes is a setting; an engine that was put together by hand takes back at once.
     assert options_of(plain()) == replace(EngineOptions(), recovery_timeout=timedelta(minutes=5))
+
+
+TOPIC = "projects/p/topics/wake"
+QUEUE = {
+    "wake_queue": "projects/p/locations/us-central1/queues/wake",
+    "wake_url": "https://worker.example",
+    "wake_account": "tasks@p.iam.gserviceaccount.com",
+}
+
+
+@pytest.mark.parametrize(
+    ("given", "kind"),
+    [
+        ({}, NoWaker),
+        ({"wake_topic": TOPIC}, PubSubWaker),
+        (QUEUE, CloudTasksWaker),
+        ({**QUEUE, "wake_url": "http://127.0.0.1:8080", "wake_account": None}, CloudTasksWaker),
+        ({**QUEUE, "wake_topic": TOPIC}, SplitWaker),
+    ],
+    ids=str,
+)
+def test_settings_name_what_wakes(given: dict[str, Any], kind: type) -> None:
+    assert isinstance(make_waker(plain(**given)), kind)
+    assert isinstance(make_runtime(plain(**given), MemoryJobStore()).waker, kind)
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"wake_url": None}, "wake_url"),
+        ({"wake_account": None}, "wake_account"),
+        ({"wake_url": "http://worker.example", "wake_account": None}, "wake_account"),
+        ({"wake_url": "http://worker.example"}, "wake_url"),
+    ],
+    ids=str,
+)
+def test_tasks_that_would_reach_nobody_are_refused(given: dict[str, Any], field: str) -> None:
+    with pytest.raises(BadInput) as refused:
+        make_waker(plain(**{**QUEUE, **given}))
+    assert refused.value.field == field
 
 
 def test_applications_are_told_what_the_settings_say() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from app.cloud.pubsub import message_of
+from app.cloud.messages import message_of
 from app.jobs import Hint, Job, JobManager, JobStatus
 from app.stores import DatabaseJobStore
 from tests.support.served_jobs import STEP_SECONDS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -11,10 +12,12 @@ from uuid import uuid4
 import pytest
 
 from app.cloud.pubsub import PubSubWaker
+from app.cloud.tasks import EMULATOR
 from app.jobs import AsyncJobManager, JobRequest, JobStatus, Runtime
 from app.stores.firestore import FirestoreJobStore
 from tests.support import served_jobs  # noqa: F401 - registers the types
 from tests.support.server_process import ServerProcess
+from tests.support.task_queue import QUEUE, TaskQueue
 from tests.support.topic import PushTopic
 from tests.support.worker_processes import PATIENCE_SECONDS
 
@@ -77,6 +80,26 @@ async def test_hints_alone_run_every_job(street: Street, manager: AsyncJobManage
 
         await until(all_completed, server.said)
         assert sorted(server.noted("quick")) == sorted(job.id for job in (alone, *burst))
+
+
+async def test_with_a_queue_beside_the_topic_each_tells_of_its_own(
+    street: Street, manager: AsyncJobManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is to run now comes by pushes, what is to run again in a second by a task, from whichever process."""
+    url, account = "https://worker.example", "tasks@project.iam.gserviceaccount.com"
+    places: dict[str, str] = {}
+    with TaskQueue(lambda: places) as queue:
+        monkeypatch.setenv(EMULATOR, queue.address)
+        settings = {"TORPOR_WAKE_QUEUE": QUEUE, "TORPOR_WAKE_URL": url, "TORPOR_WAKE_ACCOUNT": account}
+        with street.server(CLOUD_TASKS_EMULATOR_HOST=queue.address, **settings) as server:
+            places[url] = server.url
+            street.topic.push_to(server.url)
+            again = await manager.submit("served_again", {"seconds": 1.0})
+            ended = await manager.wait(again.id, timeout=PATIENCE_SECONDS)
+
+    assert ended.status is JobStatus.COMPLETED, server.said
+    assert [json.loads(task.http_request.body)["job_id"] for task in queue.tasks] == [again.id]
+    assert all(task.schedule_time is not None for task in queue.tasks)
 
 
 async def test_a_server_that_ends_hands_its_jobs_on(street: Street, manager: AsyncJobManager) -> None:

@@ -12,16 +12,19 @@ from app.jobs import (
     Chance,
     EngineOptions,
     Hint,
+    Job,
     JobContext,
+    JobStatus,
     Registry,
     RetryLater,
     Runtime,
+    SplitWaker,
     Worker,
     job,
 )
 from app.jobs.waking import hints_for
 from app.stores import MemoryJobStore
-from tests.support.clock import FakeClock
+from tests.support.clock import NOON, FakeClock
 
 
 class Ear:
@@ -161,3 +164,51 @@ async def test_the_job_that_a_failure_creates_is_told_of(
     await Worker(runtime).run(max_jobs=1)
     (made,) = await manager.list_jobs(type="clear_up")
     assert Hint(made.id) in ear.take()
+
+
+async def test_what_is_now_and_what_is_later_goes_to_each_its_own(clock: FakeClock) -> None:
+    now, later = Ear(), Ear()
+    split = SplitWaker(now, later, clock)
+    soon = clock.now() + timedelta(seconds=1)
+
+    await split.wake([Hint("a"), Hint("b", at=soon), Hint("c", at=clock.now()), Hint(more=True)])
+    assert (now.take(), later.take()) == ([Hint("a"), Hint("c", at=clock.now()), Hint(more=True)], [Hint("b", at=soon)])
+
+    await split.wake([Hint("d", at=soon)])
+    assert (now.heard, later.take()) == ([], [Hint("d", at=soon)])
+
+
+def delayed(number: int, seconds: float) -> Job:
+    return Job(id=str(number), type="quick", status=JobStatus.QUEUED, wake_at=NOON + timedelta(seconds=seconds))
+
+
+def test_a_hundred_delayed_jobs_have_a_hint_each() -> None:
+    hints = hints_for([delayed(number, number / 100) for number in range(100)])
+    assert hints == [Hint(str(n), at=NOON + timedelta(seconds=n / 100)) for n in range(100)]
+
+
+def test_more_of_them_share_hints_at_the_end_of_each_second() -> None:
+    """41 within the first second and 60 within the third: one hint for every twenty, none before its jobs' time."""
+    seconds = [number / 41 for number in range(1, 42)] + [2 + number / 60 for number in range(1, 61)]
+    hints = hints_for([delayed(number, each) for number, each in enumerate(seconds)])
+    first, third = NOON + timedelta(seconds=1), NOON + timedelta(seconds=3)
+    assert hints == [Hint(more=True, at=first)] * 3 + [Hint(more=True, at=third)] * 3
+
+
+def test_of_very_many_the_soonest_are_told_of() -> None:
+    hints = hints_for([delayed(number, number) for number in range(1000)])
+    assert [hint.at for hint in hints] == [NOON + timedelta(seconds=number) for number in range(100)]
+
+
+async def test_a_job_that_changes_again_before_anybody_is_told_is_told_of_as_it_is(
+    runtime: Runtime, ear: Ear, clock: FakeClock
+) -> None:
+    job = delayed(1, 30)
+    runtime.wake_ups.note(job)
+    runtime.wake_ups.note(job.model_copy(update={"wake_at": None, "ready_at": NOON}))
+    runtime.wake_ups.note(delayed(2, 30))
+    runtime.wake_ups.note(delayed(2, 30).model_copy(update={"wake_at": None, "parked_on": "lock/a"}))
+
+    await runtime.wake_ups.send()
+
+    assert ear.take() == [Hint("1")]

@@ -1,4 +1,4 @@
-"""What each of the worker's routes answers in each case: the contract with Pub/Sub and Cloud Scheduler."""
+"""What each of the worker's routes answers in each case: the contract with Pub/Sub, Cloud Tasks and Cloud Scheduler."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from app.cloud.pubsub import message_of
+from app.cloud.messages import message_of
+from app.cloud.oidc import Keys, TokenVerifier
 from app.jobs import (
     AsyncJobManager,
     EngineOptions,
@@ -27,13 +28,14 @@ from app.jobs import (
     job,
 )
 from app.stores import MemoryJobStore
-from app.web.auth import OpenGuard
+from app.web.auth import CallerGuard, OpenGuard
 from app.web.instance import Instance
 from app.web.service import Service
 from app.web.worker_app import worker_app
+from tests.unit.cloud.test_oidc import AUDIENCE, SIGNER, KeyServer, claims
 from tests.unit.jobs.test_waking import Ear
 
-ROUTES = frozenset({"/pubsub/push", "/tasks/drain", "/tasks/tick", "/tasks/watchdog"})
+ROUTES = frozenset({"/pubsub/push", "/tasks/wake", "/tasks/drain", "/tasks/tick", "/tasks/watchdog"})
 
 
 @dataclass
@@ -95,6 +97,10 @@ class Site:
         envelope = {"message": {"data": data, "messageId": "1"}, "subscription": "s"}
         return self.client.post("/pubsub/push", json=envelope)
 
+    def wake(self, hint: Hint) -> TestResponse:
+        """What Cloud Tasks sends for a hint."""
+        return self.client.post("/tasks/wake", data=message_of(hint), content_type="application/json")
+
 
 @pytest.fixture
 def site() -> Iterator[Site]:
@@ -153,6 +159,51 @@ def test_a_delayed_and_a_held_job_wait(site: Site) -> None:
 
 def test_an_unknown_job(site: Site) -> None:
     assert outcome(site.push(Hint("no-such-job"))) == (200, "unknown")
+
+
+def test_a_task_wakes_as_a_push_does(site: Site) -> None:
+    first, second, third = (site.submit("quick") for _ in range(3))
+    answers = [site.wake(Hint(first.id)), site.wake(Hint(first.id)), site.wake(Hint("no-such-job"))]
+    assert [outcome(answer) for answer in answers] == [(200, "done"), (200, "nothing"), (200, "unknown")]
+    assert site.status(second.id) is JobStatus.QUEUED
+
+    assert outcome(site.wake(Hint(more=True))) == (200, "done")
+    assert site.status(second.id) is site.status(third.id) is JobStatus.COMPLETED
+
+
+def test_a_task_that_comes_a_little_early_waits(site: Site) -> None:
+    """Whoever made it has a clock that is ahead, or this machine's is behind."""
+    delayed = site.submit("quick", delay_seconds=0.5)
+    assert outcome(site.wake(Hint(delayed.id, at=delayed.wake_at))) == (200, "done")
+    assert site.status(delayed.id) is JobStatus.COMPLETED
+
+
+def test_a_task_that_comes_much_too_early_does_not(site: Site) -> None:
+    delayed = site.submit("quick", delay_seconds=600)
+    assert outcome(site.wake(Hint(delayed.id, at=delayed.wake_at))) == (200, "nothing")
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"job_id": 1}', b'{"at": "soon"}', b"[" * 50_000])
+def test_a_malformed_task_is_dropped(site: Site, body: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    answer = site.client.post("/tasks/wake", data=body, content_type="application/json")
+    assert outcome(answer) == (200, "malformed")
+    assert "dropped" in caplog.text
+
+
+def test_each_caller_may_call_its_own_routes_only() -> None:
+    callers = {"push@p.iam": "/pubsub/push", "tasks@p.iam": "/tasks/wake", "scheduler@p.iam": "/tasks/drain"}
+    verifier = TokenVerifier(AUDIENCE, keys=Keys("keys", fetch=KeyServer({"one": SIGNER.certificate})))
+    guard = CallerGuard(verifier, {email: frozenset({route}) for email, route in callers.items()})
+    site = Site()
+    client = worker_app(site.service, guard, routes=ROUTES).test_client()
+    try:
+        for email, own in callers.items():
+            headers = {"Authorization": f"Bearer {SIGNER.token(claims(email=email))}"}
+            answers = {route: client.post(route, json={}, headers=headers).status_code for route in ROUTES}
+            assert answers == {route: 200 if route == own else 403 for route in ROUTES}
+        assert {client.post(route, json={}).status_code for route in ROUTES} == {401}
+    finally:
+        site.service.close()
 
 
 MALFORMED: dict[str, Any] = {
