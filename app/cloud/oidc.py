@@ -18,16 +18,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from google.auth import jwt
-from google.auth.exceptions import GoogleAuthError
-
 from app.jobs import TorporError
 
 logger = logging.getLogger(__name__)
-
-# google-auth's functions have no types of their own.
-_decode: Callable[..., Mapping[str, Any]] = jwt.decode
-_decode_header: Callable[[str], Mapping[str, Any]] = jwt.decode_header
 
 GOOGLE_CERTIFICATES = "https://www.googleapis.com/oauth2/v1/certs"
 GOOGLE_ISSUERS = frozenset({"https://accounts.google.com", "accounts.google.com"})
@@ -129,7 +122,7 @@ class Keys:
             keys = json.loads(body)
             if not isinstance(keys, dict) or not all(isinstance(value, str) for value in keys.values()):
                 raise ValueError("it is not an object of certificates")
-        except (OSError, ValueError, GoogleAuthError) as error:
+        except (OSError, ValueError, _library_error()) as error:
             if not usable:
                 raise KeysUnavailable(self._url, str(error)) from error
             logger.warning("%s; the keys of before are used on", KeysUnavailable(self._url, str(error)))
@@ -182,8 +175,8 @@ class TokenVerifier:
         if key_id not in certificates:
             raise Unauthenticated("its key is none of the issuer's")
         try:
-            claims = _decode(token, certs=certificates, audience=self._audience, clock_skew_in_seconds=SKEW_SECONDS)
-        except (ValueError, TypeError, GoogleAuthError) as error:
+            claims = _decode(token, certificates, self._audience)
+        except (ValueError, TypeError, _library_error()) as error:
             raise Unauthenticated(_first_line(error)) from error
         return self._named(claims)
 
@@ -192,7 +185,7 @@ class TokenVerifier:
             raise Unauthenticated("there is no token" if not token else "it is no token")
         try:
             header = _decode_header(token)
-        except (ValueError, TypeError, GoogleAuthError) as error:
+        except (ValueError, TypeError, _library_error()) as error:
             raise Unauthenticated("it is no token") from error
         algorithm, key_id = header.get("alg"), header.get("kid")
         if algorithm != self._algorithm:
@@ -227,6 +220,30 @@ def iap_verifier(audience: str, keys: Keys | None = None) -> TokenVerifier:
     return TokenVerifier(
         audience, issuers=IAP_ISSUERS, keys=keys or Keys(IAP_CERTIFICATES), algorithm="ES256", says_verified=False
     )
+
+
+# google-auth brings a cryptography library along. A server on loopback, which asks nobody, starts without both. Its
+# functions have no types of their own.
+
+
+def _decode(token: str, certificates: Mapping[str, str], audience: str) -> Mapping[str, Any]:
+    from google.auth import jwt
+
+    decode: Callable[..., Mapping[str, Any]] = jwt.decode
+    return decode(token, certs=certificates, audience=audience, clock_skew_in_seconds=SKEW_SECONDS)
+
+
+def _decode_header(token: str) -> Mapping[str, Any]:
+    from google.auth import jwt
+
+    decode: Callable[[str], Mapping[str, Any]] = jwt.decode_header
+    return decode(token)
+
+
+def _library_error() -> type[Exception]:
+    from google.auth.exceptions import GoogleAuthError
+
+    return GoogleAuthError
 
 
 def _first_line(error: BaseException) -> str:
