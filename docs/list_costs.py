@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 
-from app.stores.firestore.meter import PriceList
+from app.stores.base import PriceList
 
 PAGE = Path(__file__).with_name("deploy.md")
 RESULTS = Path(__file__).with_name("results.md")
@@ -52,6 +52,7 @@ class Prices:
     request_million: Decimal = Decimal("0.40")
     message_gib: Decimal = Decimal(40) / 1024
     log_gib: Decimal = Decimal("0.50")
+    task_million: Decimal = Decimal("0.40")
     alert: Decimal = Decimal("1.50")
     alert_series_million: Decimal = Decimal("0.35")
 
@@ -62,6 +63,7 @@ class Prices:
     free_gib_seconds: int = 360_000
     free_requests: int = 2 * MILLION
     free_message_gib: int = 10
+    free_tasks: int = MILLION
     free_log_gib: int = 50
 
 
@@ -110,6 +112,19 @@ def lines(month: Month, prices: Prices) -> Iterator[tuple[str, Decimal]]:
     yield "Alerts", ALERTS * (prices.alert + MINUTES * prices.alert_series_million / MILLION)
 
 
+def delays(prices: Prices) -> str:
+    """What exact delays cost: a task each, whose creation and call are billed, and a call of the worker."""
+    tasks = 2 * prices.task_million
+    seconds = MILLION * CALL_SECONDS
+    calls = seconds * (prices.vcpu_second + MEMORY_GIB * prices.gib_second) + prices.request_million
+    free = prices.free_tasks // 2
+    return (
+        f"A million delays of up to ten minutes, each ended at its time by a task, cost US$ {tasks:.2f} for Cloud Tasks\n"
+        f"(the first {free:,} of a month are free) and at most US$ {calls:.2f} for the calls; what the sweep finds, up to a\n"
+        "minute late, costs neither."
+    )
+
+
 def measured(row: str) -> tuple[Decimal, Decimal]:
     """Reads and writes of a job as docs/results.md has them.
 
@@ -140,7 +155,7 @@ def page(text: str) -> str:
     """The page with its table as it should be."""
     before, _, rest = text.partition(START)
     _, _, after = rest.partition(END)
-    return f"{before}{START}\n{table(Prices())}\n{END}{after}"
+    return f"{before}{START}\n{table(Prices())}\n\n{delays(Prices())}\n{END}{after}"
 
 
 def _at_least_0(amount: Decimal) -> Decimal:

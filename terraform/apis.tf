@@ -9,6 +9,7 @@ resource "google_project_service" "used" {
     [
       "artifactregistry.googleapis.com",
       "cloudscheduler.googleapis.com",
+      "cloudtasks.googleapis.com",
       "firestore.googleapis.com",
       "iam.googleapis.com",
       "logging.googleapis.com",

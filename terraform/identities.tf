@@ -1,5 +1,5 @@
-# One service account for each thing that acts, with what it needs and no more: three that the services run as, two
-# that call them. None has a key, and none may act as another.
+# One service account for each thing that acts, with what it needs and no more: three that the services run as, three
+# that call them. None has a key, and none may act as another but for making tasks that call the worker (delays.tf).
 
 locals {
   accounts = {
@@ -7,6 +7,7 @@ locals {
     watchdog  = "Heals, and starts what is scheduled"
     web       = "Serves the API"
     push      = "Pub/Sub calls the worker as this"
+    tasks     = "Cloud Tasks calls the worker as this"
     scheduler = "Cloud Scheduler calls the worker and the watchdog as this"
   }
   runtimes = toset(["worker", "watchdog", "web"])
@@ -66,6 +67,7 @@ resource "google_cloud_run_v2_service_iam_member" "caller" {
   for_each = merge(
     {
       "worker push"        = { service = "worker", member = google_service_account.account["push"].member }
+      "worker tasks"       = { service = "worker", member = google_service_account.account["tasks"].member }
       "worker scheduler"   = { service = "worker", member = google_service_account.account["scheduler"].member }
       "watchdog scheduler" = { service = "watchdog", member = google_service_account.account["scheduler"].member }
     },

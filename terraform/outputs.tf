@@ -8,6 +8,11 @@ output "wake_topic" {
   value       = google_pubsub_topic.wake.id
 }
 
+output "wake_queue" {
+  description = "TORPOR_WAKE_QUEUE for programs that create delayed jobs themselves; TORPOR_WAKE_URL is the worker's of `urls`, TORPOR_WAKE_ACCOUNT the `tasks` of `service_accounts`."
+  value       = google_cloud_tasks_queue.wake.id
+}
+
 output "store_url" {
   description = "TORPOR_STORE_URL for programs that create jobs themselves, and for the command."
   value       = local.environments.worker.TORPOR_STORE_URL

@@ -25,6 +25,7 @@ locals {
       is_internal   = true
       callers = {
         (google_service_account.account["push"].email)      = ["/pubsub/push"]
+        (google_service_account.account["tasks"].email)     = ["/tasks/wake"]
         (google_service_account.account["scheduler"].email) = ["/tasks/drain"]
       }
     }
@@ -66,6 +67,9 @@ locals {
         TORPOR_SERVICE         = service.entry
         TORPOR_STORE_URL       = "firestore://${var.project}/${google_firestore_database.torpor.name}"
         TORPOR_WAKE_TOPIC      = google_pubsub_topic.wake.id
+        TORPOR_WAKE_QUEUE      = google_cloud_tasks_queue.wake.id
+        TORPOR_WAKE_URL        = local.urls.worker
+        TORPOR_WAKE_ACCOUNT    = google_service_account.account["tasks"].email
         TORPOR_CONCURRENCY     = tostring(service.slots)
         TORPOR_REQUEST_SECONDS = tostring(service.seconds)
         TORPOR_OIDC_AUDIENCE   = local.urls[key]

@@ -159,7 +159,7 @@ variable "environment" {
     condition = length(setintersection(keys(var.environment), [
       "PORT", "TORPOR_CONCURRENCY", "TORPOR_HOST", "TORPOR_OIDC_AUDIENCE", "TORPOR_OIDC_CALLERS", "TORPOR_PREFIX",
       "TORPOR_PROXIES", "TORPOR_REQUEST_SECONDS", "TORPOR_SERVICE", "TORPOR_STORE_URL", "TORPOR_TASK_PACKAGES",
-      "TORPOR_WAKE_TOPIC",
+      "TORPOR_WAKE_ACCOUNT", "TORPOR_WAKE_QUEUE", "TORPOR_WAKE_TOPIC", "TORPOR_WAKE_URL",
     ])) == 0
     error_message = "environment must not set what follows from the other variables (the store, the slots, the callers, ...)."
   }

@@ -11,6 +11,10 @@ mock_provider "google" {
     values = { email = "torpor-push@example.iam.gserviceaccount.com", member = "serviceAccount:torpor-push@example.iam.gserviceaccount.com" }
   }
   override_resource {
+    target = google_service_account.account["tasks"]
+    values = { name = "projects/example/serviceAccounts/torpor-tasks@example.iam.gserviceaccount.com", email = "torpor-tasks@example.iam.gserviceaccount.com", member = "serviceAccount:torpor-tasks@example.iam.gserviceaccount.com" }
+  }
+  override_resource {
     target = google_service_account.account["scheduler"]
     values = { email = "torpor-scheduler@example.iam.gserviceaccount.com", member = "serviceAccount:torpor-scheduler@example.iam.gserviceaccount.com" }
   }
@@ -33,6 +37,10 @@ mock_provider "google" {
   override_resource {
     target = google_pubsub_topic.wake
     values = { id = "projects/example/topics/torpor-wake" }
+  }
+  override_resource {
+    target = google_cloud_tasks_queue.wake
+    values = { id = "projects/example/locations/us-central1/queues/torpor-wake" }
   }
   override_resource {
     target = google_pubsub_topic.dead
@@ -152,9 +160,10 @@ run "every_caller_may_call_its_routes_and_no_others" {
   assert {
     condition = jsondecode(local.environments.worker.TORPOR_OIDC_CALLERS) == {
       "torpor-push@example.iam.gserviceaccount.com"      = ["/pubsub/push"]
+      "torpor-tasks@example.iam.gserviceaccount.com"     = ["/tasks/wake"]
       "torpor-scheduler@example.iam.gserviceaccount.com" = ["/tasks/drain"]
     }
-    error_message = "The worker's callers are Pub/Sub and Cloud Scheduler, each with its route."
+    error_message = "The worker's callers are Pub/Sub, Cloud Tasks and Cloud Scheduler, each with its route."
   }
   assert {
     condition = jsondecode(local.environments.watchdog.TORPOR_OIDC_CALLERS) == {
@@ -167,6 +176,7 @@ run "every_caller_may_call_its_routes_and_no_others" {
       for key, grant in google_cloud_run_v2_service_iam_member.caller : key => "${grant.name} ${grant.member}"
       } == {
       "worker push"        = "torpor-worker serviceAccount:torpor-push@example.iam.gserviceaccount.com"
+      "worker tasks"       = "torpor-worker serviceAccount:torpor-tasks@example.iam.gserviceaccount.com"
       "worker scheduler"   = "torpor-worker serviceAccount:torpor-scheduler@example.iam.gserviceaccount.com"
       "watchdog scheduler" = "torpor-watchdog serviceAccount:torpor-scheduler@example.iam.gserviceaccount.com"
     }
@@ -286,7 +296,7 @@ run "each_account_has_only_what_it_needs" {
   assert {
     condition = alltrue([
       for grant in concat(values(google_project_iam_member.database), values(google_project_iam_member.telemetry)) :
-      !can(regex("^roles/(owner|editor|viewer|.*[aA]dmin)$", grant.role)) && !can(regex("torpor-(push|scheduler)@", grant.member))
+      !can(regex("^roles/(owner|editor|viewer|.*[aA]dmin)$", grant.role)) && !can(regex("torpor-(push|tasks|scheduler)@", grant.member))
     ])
     error_message = "No broad role, and none on the project for those who only call."
   }
@@ -331,6 +341,58 @@ run "wake_ups_that_fail_come_again_and_then_lie_aside" {
   assert {
     condition     = alltrue([for job in google_cloud_scheduler_job.each_minute : job.retry_config[0].retry_count > 0])
     error_message = "A trigger that meets an ending instance must be tried again."
+  }
+}
+
+run "tasks_call_the_worker_as_an_account_that_may_do_nothing_else" {
+  command = plan
+
+  variables {
+    worker = { slots = 4, max_instances = 5, request_seconds = 240 }
+  }
+
+  assert {
+    condition = alltrue([
+      for environment in local.environments :
+      environment.TORPOR_WAKE_QUEUE == google_cloud_tasks_queue.wake.id && environment.TORPOR_WAKE_URL == output.urls.worker &&
+      environment.TORPOR_WAKE_ACCOUNT == "torpor-tasks@example.iam.gserviceaccount.com"
+    ])
+    error_message = "Every service must make tasks of this queue that call the worker as their own account."
+  }
+  assert {
+    condition     = local.environments.worker.TORPOR_OIDC_AUDIENCE == local.environments.worker.TORPOR_WAKE_URL
+    error_message = "The worker must expect the audience that tasks' tokens have: the address that is called."
+  }
+  assert {
+    condition     = output.wake_queue == "projects/example/locations/us-central1/queues/torpor-wake" && google_cloud_tasks_queue.wake.location == "us-central1"
+    error_message = "The queue is where the worker is."
+  }
+  assert {
+    condition = toset([
+      for grant in google_cloud_tasks_queue_iam_member.delays : "${grant.name} ${grant.role} ${grant.member}"
+      ]) == toset([
+      for key in ["worker", "watchdog", "web"] : "torpor-wake roles/cloudtasks.enqueuer serviceAccount:torpor-${key}@example.iam.gserviceaccount.com"
+    ])
+    error_message = "Services add tasks to this queue, and do not administer it."
+  }
+  assert {
+    condition = toset([
+      for grant in google_service_account_iam_member.delays : "${grant.service_account_id} ${grant.role} ${grant.member}"
+      ]) == toset([
+      for key in ["worker", "watchdog", "web"] : "projects/example/serviceAccounts/torpor-tasks@example.iam.gserviceaccount.com roles/iam.serviceAccountUser serviceAccount:torpor-${key}@example.iam.gserviceaccount.com"
+    ])
+    error_message = "Without this right a task that calls as that account cannot be made; no other account may be acted as."
+  }
+  assert {
+    condition     = google_cloud_tasks_queue.wake.rate_limits[0].max_concurrent_dispatches == 20
+    error_message = "No more calls at a time than the workers have slots."
+  }
+  assert {
+    condition = (
+      google_cloud_tasks_queue.wake.retry_config[0].max_attempts == 5 && google_cloud_tasks_queue.wake.retry_config[0].min_backoff == "1s" &&
+      google_cloud_tasks_queue.wake.retry_config[0].max_backoff == "10s"
+    )
+    error_message = "A task is tried again soon, and given up before the sweep comes."
   }
 }
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from app.cloud.tasks import DISPATCH_SECONDS
 from docs.list_settings import settings
 
 OF_WEB = {"TORPOR_IAP_AUDIENCE"}
@@ -48,6 +49,15 @@ def test_who_may_call_may_call_routes_that_the_service_has(
         module = pytestconfig.rootpath / "workers" / f"{name}.py"
         assert module.is_file(), f"terraform starts a service as {name}"
         assert _routes(module.read_text(encoding="utf-8")) == allowed
+
+
+def test_who_calls_waits_for_as_long_as_a_request_may_take(pytestconfig: pytest.Config) -> None:
+    """A task says itself how long its call may take; the other callers are told by terraform, and tested there."""
+    variables = (pytestconfig.rootpath / "terraform/variables.tf").read_text(encoding="utf-8")
+    match = re.search(r"var\.worker\.request_seconds <= (\d+)", variables)
+
+    assert match
+    assert int(match[1]) == DISPATCH_SECONDS
 
 
 def test_the_image_starts_as_a_service_that_there_is(pytestconfig: pytest.Config) -> None:
