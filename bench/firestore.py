@@ -14,8 +14,7 @@ from functools import partial
 
 from app.bootstrap import calm_collector
 from app.jobs import AsyncJobManager, Worker
-from app.stores.base import Usage
-from app.stores.firestore.meter import PriceList
+from app.stores.base import PriceList, Usage
 from bench import firestore_scenarios as scenarios
 from bench.figures import Figures, median_of, table
 from bench.firestore_floor import Documents, Floor

@@ -9,6 +9,10 @@ locals {
   firestore_indexes = [
     # jobs.ready
     { collection = "jobs", fields = ["status", "queue", "route", "shard", "priority desc", "ready_at"] },
+    # jobs.ready_by_age
+    { collection = "jobs", fields = ["queue", "ready_at"] },
+    # jobs.due
+    { collection = "jobs", fields = ["queue", "wake_at"] },
     # jobs.expiring
     { collection = "jobs", fields = ["status", "start_before"] },
     # jobs.list
@@ -95,16 +99,16 @@ locals {
     # exercises.list
     { collection = "exercises", fields = ["status", "created_at"] },
     { collection = "exercises", fields = ["family", "created_at"] },
-  ]
-
-  # Fields that are sorted by or bounded alone, and in which directions.
-  firestore_sorted_fields = [
     # exercises.by_slug
     { collection = "exercises", fields = ["slug", "created_at"] },
     # aliases.list
     { collection = "exercise_aliases", fields = ["target", "created_at"] },
     # catalog_lines.of_change
     { collection = "catalog_lines", fields = ["change_id", "number"] },
+  ]
+
+  # Fields that are sorted by or bounded alone, and in which directions.
+  firestore_sorted_fields = [
     { collection = "jobs", field = "wake_at", orders = ["ASCENDING"] },
     { collection = "jobs", field = "lease_expires_at", orders = ["ASCENDING"] },
     { collection = "jobs", field = "created_at", orders = ["ASCENDING", "DESCENDING"] },
@@ -123,13 +127,13 @@ locals {
     { collection = "schedules", field = "created_at", orders = ["ASCENDING"] },
     { collection = "uniques", field = "look_at", orders = ["ASCENDING"] },
     { collection = "exercises", field = "created_at", orders = ["ASCENDING"] },
+    { collection = "exercise_aliases", field = "created_at", orders = ["ASCENDING"] },
+    { collection = "exercise_families", field = "created_at", orders = ["ASCENDING"] },
+    { collection = "catalog_changes", field = "made_at", orders = ["ASCENDING", "DESCENDING"] },
     { collection = "jobs", field = "ready_at", orders = ["ASCENDING", "DESCENDING"] },
   ]
 
   # Collections whose documents Firestore deletes when `expire_at` has passed, within about a day. A time that only
-    { collection = "exercise_aliases", field = "created_at", orders = ["ASCENDING"] },
-    { collection = "exercise_families", field = "created_at", orders = ["ASCENDING"] },
-    { collection = "catalog_changes", field = "made_at", orders = ["ASCENDING", "DESCENDING"] },
   # grows would be a hot index, so the field is not indexed.
   firestore_expiring = ["jobs", "runs", "logs", "results", "chunks"]
 

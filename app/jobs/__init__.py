@@ -10,6 +10,7 @@ async def resize(ctx: JobContext, width: int) -> dict[str, int]:
 
 from app.jobs.attempt import Attempt
 from app.jobs.batches import BatchInfo, BatchStatus, JobBatch
+from app.jobs.bells import Bell, InProcessWaker
 from app.jobs.blocking import JobManager, LoopThread
 from app.jobs.clock import Chance, Clock, SystemClock
 from app.jobs.codec import Codec, TextCodec
@@ -128,6 +129,7 @@ __all__ = [
     "BatchInfo",
     "BatchNotFound",
     "BatchStatus",
+    "Bell",
     "BlockingJobContext",
     "Cancel",
     "Chance",
@@ -146,6 +148,7 @@ __all__ = [
     "Hint",
     "IdempotencyConflict",
     "IllegalTransition",
+    "InProcessWaker",
     "Job",
     "JobBatch",
     "JobContext",

@@ -19,6 +19,7 @@ from app.jobs.events import Start
 from app.jobs.models import Job, JobStatus, Json, changed
 from app.jobs.records import JobRecords
 from app.jobs.registry import Registry
+from app.jobs.traces import trace_of
 from app.jobs.transitions import transition
 from app.jobs.turns import turn_of_type
 from app.jobs.waking import WakeUps
@@ -88,6 +89,7 @@ def job_after(job: Job, registry: Registry, now: datetime) -> Job | None:
         parent_id=job.id,
         depth=job.depth + 1,
         payload=payload_about(job),
+        metadata=dict(trace_of(job.metadata)),
         created_at=now,
         updated_at=now,
     )

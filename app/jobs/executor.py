@@ -265,11 +265,18 @@ class JobExecutor:
                 on_ended()
             if event is None:
                 return None
-            await self._hooks.before_settle(lease.job, event)
-            return await lease.settle(event)
+            before = lease.job
+            await self._hooks.before_settle(before, event)
+            ended = await lease.settle(event)
+            await self._hooks.after_attempt(before, ended)
+            return ended
         except LeaseLost as lost:
             logger.warning("%s", lost)
+            await self._hooks.after_loss(lease.job)
             return None
+        except Exception:
+            await self._hooks.after_loss(lease.job)
+            raise
 
     async def _event_of(self, lease: Lease) -> Event | None:
         job = lease.job

@@ -96,7 +96,7 @@ async def lease_job(job: Job, worker_id: str | None = None) -> Lease | None:
     lease = await runtime.queue.claim_job(worker_id or worker_name(), job.id)
     if lease is not None:
         # Here and not later: another engine may be bound when it ends.
-        lease.follow_up = runtime.settled
+        lease.follow_up = runtime.lease_ended
     for ended in runtime.queue.take_ended():
         await runtime.settled(ended)
     return lease
@@ -104,9 +104,10 @@ async def lease_job(job: Job, worker_id: str | None = None) -> Lease | None:
 
 async def _settled(lease: Lease, event: Event) -> Job:
     """End a lease, and let go on who waits for the job or for its turn."""
+    before = lease.job
     job = await lease.settle(event)
     if lease.follow_up is not None:
-        await lease.follow_up(job)
+        await lease.follow_up(before, job)
     return job
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
+from contextvars import Context
 from typing import Any
 
 from app.jobs.attempt import Attempt, StopKind
@@ -44,7 +45,8 @@ class Heartbeat:
         if isinstance(attempt.holder, Lease):
             attempt.holder.on_change = lambda lease: self._noticed(attempt, lease)
         if self._loop is None or self._loop.done():
-            self._loop = asyncio.get_running_loop().create_task(self._run())
+            # In a context of its own: that of whichever attempt comes first is none of the others' business.
+            self._loop = asyncio.get_running_loop().create_task(self._run(), context=Context())
         elif self.next_due(attempt) < self._sleeping_until:
             self._changed.set()
 

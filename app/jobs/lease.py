@@ -140,7 +140,7 @@ class Lease:
         self.attempt = job.attempt
         self.on_change = on_change
         """Called after a write that showed something new: a control request, or that the lease is lost."""
-        self.follow_up: Callable[[Job], Awaitable[None]] | None = None
+        self.follow_up: Callable[[Job, Job], Awaitable[None]] | None = None
         """What its engine does once it has ended, where no worker sees to that."""
         self.lost: LeaseLost | None = None
         self.written_at = sent_at

@@ -37,6 +37,7 @@ from app.jobs.schedule_verbs import ScheduleVerbs
 from app.jobs.step_reader import StepReader
 from app.jobs.stream_verbs import StreamVerbs
 from app.jobs.upkeep import Upkeep
+from app.jobs.waking import NoWaker
 from app.jobs.watchdog import Watchdog, WatchdogReport
 from app.jobs.worker import Worker
 from app.stores.base import PreconditionFailed, Store
@@ -224,7 +225,7 @@ class AsyncJobManager(
         return created
 
     def _hint_without_worker(self) -> None:
-        if not self._embedded and not self._hinted:
+        if not self._embedded and not self._hinted and isinstance(self.runtime.waker, NoWaker):
             self._hinted = True
             logger.info("jobs are queued; run `torpor worker`, or make the manager with worker=True, to run them")
 
@@ -428,10 +429,10 @@ class AsyncJobManager(
         taken = 0
         while True:
             found = await runtime.queue.take_back(CLEAN_PAGE, everything=alone, grace=grace)
-            for _, job in found:
+            for before, job in found:
                 if job is not None:
                     taken += 1
-                    await runtime.settled(job)
+                    await runtime.lease_ended(before, job)
             if len(found) < CLEAN_PAGE:
                 return taken
 

@@ -8,11 +8,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 from app.jobs.errors import BadInput
-from app.jobs.models import Job
+from app.jobs.models import Job, RunSummary, changed
+from app.jobs.summaries import summarise
 
 if TYPE_CHECKING:
     from app.jobs.context import JobContext
     from app.jobs.events import Event
+    from app.jobs.runtime import Runtime
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +59,22 @@ class Middleware:
 
     async def after_settle(self, job: Job) -> None:
         """A lease has ended, or a job was ended by hand or by the watchdog; this is the job as it is stored now."""
+
+    async def after_attempt(self, job: Job, run: RunSummary) -> None:
+        """A lease has ended. Told once for each, by whoever ended it: its holder, or whoever took the job back.
+
+        Not told of leases that end in another process, nor if this one ends between the commit and here.
+
+        Args:
+            job: as it is stored now.
+            run: what its run summary says, but for the time until which that is kept.
+        """
+
+    async def after_loss(self, job: Job) -> None:
+        """Nothing can be written any more under the lease under which a job ran here; whoever takes it back goes on."""
+
+    async def after_round(self, runtime: Runtime) -> None:
+        """The watchdog has made its round: a good time to look at how much waits."""
 
 
 class LoggingMiddleware(Middleware):
@@ -138,6 +156,27 @@ class Hooks:
     async def after_settle(self, job: Job) -> None:
         """Tell that a lease or a job has ended."""
         await self._ask("after_settle", job, lambda each: each.after_settle(job))
+
+    async def after_attempt(self, before: Job, after: Job) -> None:
+        """Tell that the lease that `before` had was ended by what became `after`."""
+        if self._at["after_attempt"]:
+            # What the holder still had to report was written with the end.
+            reported = changed(before, {"progress": after.progress})
+            run = summarise(reported, after, after.updated_at, None)
+            await self._ask("after_attempt", after, lambda each: each.after_attempt(after, run))
+
+    async def after_loss(self, job: Job) -> None:
+        """Tell that a lease was lost under which a job ran here."""
+        await self._ask("after_loss", job, lambda each: each.after_loss(job))
+
+    async def after_round(self, runtime: Runtime) -> None:
+        """Tell that the watchdog has made its round."""
+        for each in self._at["after_round"]:
+            try:
+                async with asyncio.timeout(HOOK_SECONDS):
+                    await each.after_round(runtime)
+            except Exception:  # somebody else's code
+                logger.exception("after_round of %s failed", type(each).__qualname__)
 
     async def _ask(self, point: str, job: Job, call: Call) -> None:
         for each in self._at[point]:

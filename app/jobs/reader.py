@@ -245,9 +245,9 @@ class JobReader:
         return {"status": status, "problems": problems, "jobs": counts, "oldest_waiting_seconds": waiting}
 
     async def get_job_metrics(self) -> dict[str, Any]:
-        """Today's runs by type: how many, how they ended, how long they took; and what the store was asked."""
+        """Today's runs by type: how many, how they ended, how long they took; what the store was asked, and its price."""
         summary = await self.get_daily_summary()
-        usage = self.runtime.store.usage
+        usage, prices = self.runtime.store.usage, self.runtime.store.limits().prices
         return {
             "by_type": summary.by_type,
             "by_outcome": summary.by_outcome,
@@ -259,4 +259,5 @@ class JobReader:
                 "deletes": usage.deletes,
                 "rpcs": usage.rpcs,
             },
+            "store_cost_usd": None if prices is None else float(prices.cost(usage)),
         }

@@ -154,6 +154,16 @@ class Runtime:
         await self._follow(job, self.release.finish)
         await self.wake_ups.send()
 
+    async def lease_ended(self, before: Job, after: Job) -> None:
+        """As `settled`, of a lease that ended outside of a worker: by who leased it by hand, or was taken back.
+
+        Args:
+            before: the job under its lease.
+            after: as it was settled.
+        """
+        await self.hooks.after_attempt(before, after)
+        await self.settled(after)
+
     async def _follow(self, job: Job, *first: Followup) -> None:
         if job.is_terminal:
             await self.broker.close(job.id)

@@ -113,6 +113,8 @@ class Watchdog:
         done = (report.recovered, report.expired, report.released, report.unparked, report.deleted_jobs)
         if any(done) or report.deleted_runs:
             logger.info("watchdog: %s", report.as_dict())
+        if not dry_run:
+            await self._runtime.hooks.after_round(self._runtime)
         if failed:
             raise failed[0]
         return report
@@ -140,7 +142,7 @@ class Watchdog:
                     before.lease_expires_at,
                     after.status,
                 )
-                await self._runtime.settled(after)
+                await self._runtime.lease_ended(before, after)
         return sum(after is not None for _, after in taken)
 
     async def expire_unstarted_jobs(self, *, dry_run: bool = False) -> int:

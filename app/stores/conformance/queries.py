@@ -149,7 +149,7 @@ class QueryConformance(Harness):
             Query("jobs"),
             Query("jobs.list", {"worker_id": "w"}),
             Query("jobs.list", {"status": "queued", "name": "n"}),
-            Query("jobs.due", {"queue": "priority"}),
+            Query("jobs.leased", {"queue": "priority"}),
             Query("jobs.finished", {"payload": "{}"}),
             Query("runs.list", {"batch_id": "b"}),
             Query("logs.of_job"),

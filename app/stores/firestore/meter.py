@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from decimal import Decimal
-
 from app.stores.base import Usage
 
 _ENTRIES_PER_READ = 1_000
@@ -40,23 +37,3 @@ class Meter:
         """Writes were applied, of which some deleted. One that changed nothing is billed as well."""
         self.usage.writes += writes - deletes
         self.usage.deletes += deletes
-
-
-@dataclass(frozen=True, slots=True)
-class PriceList:
-    """Prices in US dollars per 100,000 documents.
-
-    The defaults are the list prices of the Standard edition in the region us-central1 beyond the free quota, as
-    https://cloud.google.com/firestore/pricing gave them in 2025. Other places differ and prices change, so they are
-    settings. Stored bytes, index entries read by counts, and network traffic are billed apart and not included.
-    """
-
-    reads: Decimal = Decimal("0.03")
-    writes: Decimal = Decimal("0.09")
-    deletes: Decimal = Decimal("0.01")
-
-    def cost(self, usage: Usage) -> Decimal:
-        """What this usage costs in US dollars."""
-        per_document = Decimal(1) / 100_000
-        total = usage.reads * self.reads + usage.writes * self.writes + usage.deletes * self.deletes
-        return total * per_document

@@ -13,6 +13,7 @@ from app.stores.base import (
     ClaimRequest,
     Decide,
     Page,
+    PriceList,
     Query,
     Record,
     RecordKey,
@@ -63,6 +64,7 @@ class FirestoreJobStore:
         emulator: `host:port` of an emulator, instead of `FIRESTORE_EMULATOR_HOST`.
         timeout_seconds: how long one call, or connecting, may take.
         randomness: for pauses and for places to claim from.
+        prices: what Google asks for reads and writes; by default the list prices of us-central1.
         on_query: is shown each structured query that is sent.
     """
 
@@ -76,6 +78,7 @@ class FirestoreJobStore:
         emulator: str | None = None,
         timeout_seconds: float = 10.0,
         randomness: Random | None = None,
+        prices: PriceList | None = None,
         on_query: Recorder | None = None,
     ) -> None:
         emulator = emulator or os.environ.get(EMULATOR_VARIABLE)
@@ -92,7 +95,7 @@ class FirestoreJobStore:
             randomness=randomness,
             on_query=on_query,
         )
-        self._limits = _limits(is_emulator=emulator is not None)
+        self._limits = _limits(prices or PriceList(), is_emulator=emulator is not None)
         self._writes = Writes(self._names, randomness)
         self._queries = Queries(self._names)
         self._search = Search(self._wire, self._queries)
@@ -102,7 +105,7 @@ class FirestoreJobStore:
 
     @property
     def usage(self) -> Usage:
-        """What Firestore bills since `open`, as far as it is counted in documents; `PriceList` says what it costs."""
+        """What Firestore bills since `open`, as far as it is counted in documents; `limits` has the prices."""
         return self._meter.usage
 
     def limits(self) -> StoreLimits:
@@ -188,8 +191,9 @@ class FirestoreJobStore:
         enlist(transaction, unit, self._names, self._writes)
 
 
-def _limits(*, is_emulator: bool) -> StoreLimits:
+def _limits(prices: PriceList, *, is_emulator: bool) -> StoreLimits:
     return StoreLimits(
+        prices=prices,
         writes_per_commit=500,
         bytes_per_commit=(_EMULATOR_REQUEST_BYTES if is_emulator else _REQUEST_BYTES) - _OVERHEAD_BYTES,
         bytes_per_record=_DOCUMENT_BYTES - _DOCUMENT_OVERHEAD_BYTES,

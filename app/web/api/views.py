@@ -290,6 +290,7 @@ class Metrics(BaseModel):
     success_rate: float | None
     durations: dict[str, float]
     store: dict[str, int]
+    store_cost_usd: float | None
 
 
 class Report(BaseModel):

@@ -495,6 +495,7 @@ async def test_uptime_status_and_metrics(engine: Engine) -> None:
     metrics = await engine.manager.get_job_metrics()
     assert (metrics["by_type"], metrics["success_rate"]) == ({"it": 3}, 0.5)
     assert metrics["store"]["writes"] == engine.store.usage.writes
+    assert metrics["store_cost_usd"] is None, "nobody is billed for memory"
 
 
 async def test_health() -> None:

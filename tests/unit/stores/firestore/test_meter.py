@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from app.stores.base import Usage
-from app.stores.firestore.meter import Meter, PriceList
+from app.stores.base import PriceList, Usage
+from app.stores.firestore.meter import Meter
 
 
 def test_an_empty_answer_is_a_read() -> None:
