@@ -14,6 +14,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, mo
 
 from app.catalog.enrichment import DEFAULT_THRESHOLD, FieldSpec
 from app.catalog.exercise import Slug, Words
+from app.catalog.plans.operation import OperationKind
+from app.catalog.plans.paths import WRITABLE, is_writable
 from app.catalog.taxonomy import slugify, taxonomy
 
 DEFAULT_FIELDS = (
@@ -112,6 +114,10 @@ class FamilyMerge(_Payload):
     source_family: Slug
     """Its exercises move; once empty it is deprecated, and its slug becomes an alias of the target."""
     target_family: Slug
+    needs_review: bool = False
+    """Whether a person has to approve first."""
+    evidence: dict[str, JsonValue] = Field(default_factory=dict)
+    """What the two were taken for one by; shown to people."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -206,6 +212,10 @@ class TargetedFix(_Payload):
         allowed = {wanted, "equipment" if self.action is FixAction.FIX_IDENTITY else None}
         if odd := [name for name, there in given.items() if there and name not in allowed]:
             raise ValueError(f"{self.action} takes no {odd[0]}; leave it out, or choose another action")
+        kind = OperationKind.PATCH_EXERCISE
+        if refused := [path for path in self.patch if not is_writable(kind, path)]:
+            known = ", ".join(f"{path}<name>" if path.endswith(".") else path for path in sorted(WRITABLE[kind]))
+            raise ValueError(f"PATH_NOT_WRITABLE: no patch writes {refused[0]!r}; take some of {known}")
         return self
 
 

@@ -90,6 +90,11 @@ def test_what_is_missing_has_a_code(model: type[BaseModel], payload: dict[str, A
             {"exercise_id": "row", "action": "rename", "name": "Row", "equipment": ["cable"]},
             "rename takes no equipment",
         ),
+        (
+            payloads.TargetedFix,
+            {"exercise_id": "row", "action": "patch", "patch": {"slug": "rows"}},
+            "PATH_NOT_WRITABLE: no patch writes 'slug'; take some of attributes.<name>",
+        ),
         (payloads.EnrichField, {"exercise_ids": ["row"], "families": ["row"]}, "select by one of them"),
     ],
 )
