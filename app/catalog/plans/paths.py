@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from app.catalog.enrichment.fields import ATTRIBUTES
 from app.catalog.exercise import ALWAYS_LOCKED, Exercise
 from app.catalog.plans.operation import Operation, OperationKind
 
-ATTRIBUTES = "attributes."
 LEGACY = "legacy."
 
 CONTENT_PATHS = frozenset(Exercise.model_fields) - ALWAYS_LOCKED - {"attributes"}

@@ -29,6 +29,12 @@ class Snapshot:
     """Registry entries by slug. A family may have exercises and no entry."""
     enriched: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """By exercise, the paths whose values are an enricher's guesses."""
+    whole_families: frozenset[str] | None = None
+    """Families all of whose exercises are here; None for every family."""
+
+    def is_whole(self, family_slug: str) -> bool:
+        """Whether `members` tells all members of the family."""
+        return self.whole_families is None or family_slug in self.whole_families
 
     def get(self, target: Target) -> Item | None:
         """The record, or None."""
@@ -64,7 +70,7 @@ class Snapshot:
         exercises = {key: item for key, item in parts[TargetKind.EXERCISE].items() if isinstance(item, Exercise)}
         aliases = {key: item for key, item in parts[TargetKind.ALIAS].items() if isinstance(item, Alias)}
         families = {key: item for key, item in parts[TargetKind.FAMILY].items() if isinstance(item, Family)}
-        return Snapshot(exercises, aliases, families, self.enriched)
+        return Snapshot(exercises, aliases, families, self.enriched, self.whole_families)
 
     def _of(self, kind: TargetKind) -> Mapping[str, Item]:
         match kind:
