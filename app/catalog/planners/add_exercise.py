@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 from pydantic import JsonValue
 
-from app.catalog.aliases import alias_id
 from app.catalog.names import canonical_name, equipment_conflict, parse_name
 from app.catalog.payloads import ExerciseAdd
 from app.catalog.planners.families import moved_to, occupied, qualifications
@@ -26,7 +25,6 @@ def needs(payload: ExerciseAdd, snapshot: Snapshot) -> Touches:
     names = {canonical_name(payload.name, equipment_of(payload), qualified=each) for each in (True, False)}
     return Touches.of(
         families=[base, family_of(payload, snapshot)],
-        aliases=[alias_id(base, family=True)],
         slugs=[slugify(name) for name in names],
     )
 

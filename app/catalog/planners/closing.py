@@ -2,36 +2,24 @@
 
 from __future__ import annotations
 
-from app.catalog.aliases import alias_id
-from app.catalog.plans import (
-    Operation,
-    Snapshot,
-    Touches,
-    deprecate_family,
-    upsert_alias,
-)
-
-
-def needs_to_close(slug: str) -> Touches:
-    """What has to be read before a family can be closed: the aliases that lead to it, and its own."""
-    return Touches.of(aliases=[alias_id(slug, family=True)], aliases_of=[slug])
+from app.catalog.plans import Operation, Snapshot, deprecate_family, upsert_alias
 
 
 def close_family(snapshot: Snapshot, slug: str, target: str, *, rationale: str) -> list[Operation]:
     """The family is closed, and its slug and what led to it lead to another one.
 
     Args:
-        snapshot: with what `needs_to_close` asks for.
+        snapshot: has read the family, and with it what leads to it.
         slug: the family that has no active exercise left.
         target: where they went.
         rationale: why.
     """
-    leading = [alias for alias in snapshot.aliases.values() if alias.family_slug == slug and alias.slug != target]
-    old = [alias.slug for alias in sorted(leading, key=lambda alias: alias.id)]
+    leading = [alias.slug for alias in snapshot.aliases.values() if alias.family_slug == slug and alias.slug != target]
+    why = f"it leads to where {slug} went"
     return [
         deprecate_family(slug, merged_into=target, rationale=rationale),
         *(
-            upsert_alias(each, family_slug=target, reason=reason, rationale=f"{each} leads to where {slug} went")
-            for each, reason in ((slug, "family"), *((each, "family") for each in old))
+            upsert_alias(each, family_slug=target, reason="family", rationale=why)
+            for each in (slug, *sorted(set(leading) - {slug}))
         ),
     ]

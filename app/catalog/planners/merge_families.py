@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.catalog.payloads import FamilyMerge
-from app.catalog.planners.closing import close_family, needs_to_close
+from app.catalog.planners.closing import close_family
 from app.catalog.planners.families import members_of, moved_to, moves, qualifications, split_by_room
 from app.catalog.plans import ChangePlan, Risk, Snapshot, Touches, exercise_target, make_plan, no_change
 
@@ -11,8 +11,8 @@ TYPE = "family_merge"
 
 
 def needs(payload: FamilyMerge, snapshot: Snapshot) -> Touches:
-    """Both families, and whatever leads to the one that would be closed."""
-    return Touches.of(families=[payload.source_family, payload.target_family]) | needs_to_close(payload.source_family)
+    """Both families, and with them whatever leads to the one that would be closed."""
+    return Touches.of(families=[payload.source_family, payload.target_family])
 
 
 def build(payload: FamilyMerge, snapshot: Snapshot) -> ChangePlan:

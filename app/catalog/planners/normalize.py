@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from app.catalog.aliases import alias_id
 from app.catalog.payloads import FamilyNormalize
 from app.catalog.planners.families import members_of, moved_to, qualifications
 from app.catalog.plans import ChangePlan, Snapshot, Touches, exercise_target, make_plan, no_change
@@ -12,8 +11,8 @@ TYPE = "family_normalize"
 
 
 def needs(payload: FamilyNormalize, snapshot: Snapshot) -> Touches:
-    """The family, and its alias if it has been renamed meanwhile."""
-    return Touches.of(families=[payload.family_slug], aliases=[alias_id(payload.family_slug, family=True)])
+    """The family, and with it its alias if it has been renamed meanwhile."""
+    return Touches.of(families=[payload.family_slug])
 
 
 def build(payload: FamilyNormalize, snapshot: Snapshot) -> ChangePlan:

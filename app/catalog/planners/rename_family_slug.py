@@ -5,7 +5,7 @@ from __future__ import annotations
 from app.catalog.aliases import alias_id
 from app.catalog.exercise import Exercise
 from app.catalog.payloads import FamilyRenameSlug
-from app.catalog.planners.closing import close_family, needs_to_close
+from app.catalog.planners.closing import close_family
 from app.catalog.planners.families import moved_to, moves
 from app.catalog.planners.refusal import CannotPlan, no_family
 from app.catalog.plans import ChangePlan, Operation, Snapshot, Touches, delete_alias, make_plan, update_registry
@@ -15,9 +15,7 @@ TYPE = "family_rename_slug"
 
 def needs(payload: FamilyRenameSlug, snapshot: Snapshot) -> Touches:
     """Both slugs, whatever leads to the old one, and what the new one leads to."""
-    aliases = [alias_id(payload.new_slug, family=True)]
-    slugs = [payload.family_slug, payload.new_slug]
-    return Touches.of(families=slugs, aliases=aliases) | needs_to_close(payload.family_slug)
+    return Touches.of(families=[payload.family_slug, payload.new_slug])
 
 
 def build(payload: FamilyRenameSlug, snapshot: Snapshot) -> ChangePlan:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from app.catalog.aliases import alias_id
 from app.catalog.payloads import FamilySplit
 from app.catalog.planners.families import members_of, moved_to, moves, qualifications, split_by_room
 from app.catalog.planners.refusal import CannotPlan
@@ -23,10 +22,7 @@ TYPE = "family_split"
 
 def needs(payload: FamilySplit, snapshot: Snapshot) -> Touches:
     """The family, those that it is split into, and whether one of these is an old name of another."""
-    targets = payload.into.values()
-    return Touches.of(
-        families=[payload.family_slug, *targets], aliases=[alias_id(slug, family=True) for slug in targets]
-    )
+    return Touches.of(families=[payload.family_slug, *payload.into.values()])
 
 
 def build(payload: FamilySplit, snapshot: Snapshot) -> ChangePlan:

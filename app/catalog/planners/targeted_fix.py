@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from app.catalog.aliases import alias_id
 from app.catalog.exercise import Exercise
 from app.catalog.names import canonical_name, exact_equipment, parse_name
 from app.catalog.payloads import FixAction, TargetedFix
@@ -38,7 +37,6 @@ def needs(payload: TargetedFix, snapshot: Snapshot) -> Touches:
     base = _base(payload, exercise)
     return wanted | Touches.of(
         families=[base, moved_to(snapshot, base) or base],
-        aliases=[alias_id(base, family=True)],
         slugs=[slugify(_name(payload, exercise, snapshot))],
     )
 
