@@ -117,8 +117,13 @@ class Round:
 
     @property
     def left_alone(self) -> int:
-        """How many candidates somebody else is about to take."""
-        return self.concurrency.left_alone.total()
+        """How many candidates stay as they are: somebody else is about to take them, or their time is to come."""
+        return self.concurrency.left_alone.total() + self.rates.left_alone.total()
+
+    @property
+    def room(self) -> int:
+        """How many more jobs could begin than were taken."""
+        return max(0, self.asker.limit - self._taken)
 
     @property
     def turned_away(self) -> int:
@@ -180,5 +185,5 @@ class Admission:
         """
         await self._turns.settle(asked.turnless)
         learned = await self._concurrency.learn(asked.concurrency)
-        learned = await self._rates.learn(asked.rates) or learned
+        learned = await self._rates.learn(asked.rates, asked.room) or learned
         return asked.turned_away > 0 or bool(asked.turnless) or learned or await self._concurrency.look_again()

@@ -59,7 +59,8 @@ class Limits:
             return 0 if job.parked_on is None else await self.turns.pass_on(job.parked_on)
 
         async def timed(job: Job, limit: int) -> int:
-            return await self.rates.give(job.type, limit) if self.permits.knows(job.type) else 0
+            # One is enough to wake a worker, which knows how much room it has for others.
+            return await self.rates.give(job.type, min(limit, 1)) if self.permits.knows(job.type) else 0
 
         async def offer(job_type: str) -> None:
             await parking.free(limit_name(Limit.CONCURRENCY, job_type), 1)

@@ -35,6 +35,10 @@ class Rate:
         return timedelta(seconds=self.seconds * self.shards / self.count)
 
 
+FAST_CLOCK = timedelta(minutes=1)
+"""So much faster than others a host's clock may go, without its reservations being taken for a fault."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reservation:
     """Times at which jobs may begin, and what a record says after they were taken."""
@@ -75,6 +79,8 @@ def reserve(rate: Rate, next_at: datetime | None, now: datetime, count: int, unt
     credit = max(0, ceil(rate.burst / rate.shards) - 1)
     earliest = now - credit * interval
     start = earliest if next_at is None or next_at < earliest else next_at
+    if start > until + interval + FAST_CLOCK:
+        start = until  # nobody reserves so far ahead: it was written by a clock that goes wrong
     room = 0 if start > until else (until - start) // interval + 1
     taken = min(count, room)
     return Reservation(tuple(start + place * interval for place in range(taken)), start + taken * interval)

@@ -80,7 +80,7 @@ async def test_what_is_too_far_ahead_is_parked_and_goes_on_in_time_without_the_w
     assert (begins.times[-1] - begins.times[0]) >= 150 * SECOND - LATE
 
 
-async def test_the_watchdog_gives_parked_jobs_their_times(site: Site) -> None:
+async def test_the_watchdog_gives_a_parked_job_its_time_which_wakes_a_worker_for_the_others(site: Site) -> None:
     begins, clock = Begins(site, "1/30s"), FakeClock()
     peer, other = await site.peer(clock=clock, options=PATIENT), await site.peer("other")
     begins.peers = [peer]
@@ -88,5 +88,4 @@ async def test_the_watchdog_gives_parked_jobs_their_times(site: Site) -> None:
         await peer.submitted("slow")
     await peer.drain(concurrency=10)
     other.clock.jump(60)
-    assert (await Watchdog(other.runtime).run()).unparked == 2
-    assert (await Watchdog(other.runtime).run()).unparked == 0
+    assert [(await Watchdog(other.runtime).run()).unparked for _ in range(3)] == [1, 1, 0]

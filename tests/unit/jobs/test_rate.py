@@ -38,6 +38,14 @@ def test_times_are_even_and_end_at_the_horizon() -> None:
     assert later.times == (NOON + 100 * SECOND,)
 
 
+def test_what_a_clock_hours_ahead_wrote_stops_nobody() -> None:
+    rate, until = rate_of("1/10s"), NOON + 60 * SECOND
+    mad = reserve(rate, NOON + timedelta(hours=2), NOON, 3, until)
+    assert (mad.times, mad.next_at) == ((until,), until + 10 * SECOND)
+    fast = NOON + 130 * SECOND  # by a host a minute ahead, which has its horizon a minute later
+    assert reserve(rate, fast, NOON, 3, until).times == ()
+
+
 def test_a_burst_lets_some_begin_at_once_after_a_quiet_time() -> None:
     got = reserve(rate_of("1/10s", burst=3), None, NOON, 5, NOON + 60 * SECOND)
     assert sum(time <= NOON for time in got.times) == 3
