@@ -14,11 +14,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib.resources import files
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, StrictStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StrictStr, TypeAdapter, ValidationError
 
+from app.catalog.aliases import Alias
 from app.catalog.errors import BadCatalogFile, Problem
 from app.catalog.exercise import Exercise, Source, free_slug
+from app.catalog.families import Family
 from app.catalog.names import exact_equipment, parse_name
 from app.catalog.taxonomy import slugify, taxonomy
 
@@ -29,6 +32,8 @@ MAX_RECORDS = 1_000_000
 MAX_NAME = 150
 """Shorter than an exercise's own limit, so that a number can still be added to the slug."""
 _SHOWN_VALUE = 60
+_ENRICHED = TypeAdapter(dict[str, frozenset[str]])
+Row = TypeVar("Row", Exercise, Alias, Family)
 _DROPPED_FIELDS = frozenset({"images"})
 
 
@@ -57,6 +62,10 @@ class ImportResult:
     format: str
     notices: tuple[Problem, ...] = ()
     """What was taken with a change that somebody may want to know of."""
+    aliases: tuple[Alias, ...] = ()
+    families: tuple[Family, ...] = ()
+    enriched: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """By exercise, the paths whose values are an enricher's guesses."""
 
 
 @dataclass(slots=True)
@@ -87,8 +96,10 @@ def read_catalog(content: str | bytes, now: datetime) -> ImportResult:
         exercises = _read_upstream(document, now, reading)
         name = UPSTREAM_FORMAT
     elif isinstance(document, dict) and document.get("format") == EXPORT_FORMAT:
-        exercises = _read_export(document, reading)
-        name = EXPORT_FORMAT
+        found = _read_export(document, reading)
+        if not reading.problems:
+            return found
+        exercises, name = [], EXPORT_FORMAT
     else:
         remedy = f'give a JSON array of exercises, or an object with "format": "{EXPORT_FORMAT}"'
         raise BadCatalogFile([Problem(0, "", f"unknown format {_shorten(document)}", remedy)])
@@ -97,11 +108,33 @@ def read_catalog(content: str | bytes, now: datetime) -> ImportResult:
     return ImportResult(tuple(exercises), name, tuple(reading.notices))
 
 
-def write_catalog(exercises: Iterable[Exercise]) -> str:
-    """The project's own export of `exercises`, sorted by id: equal catalogues give equal bytes."""
-    rows = [exercise.model_dump(mode="json") for exercise in sorted(exercises, key=lambda exercise: exercise.id)]
-    document = {"format": EXPORT_FORMAT, "version": EXPORT_VERSION, "exercises": rows}
+def write_catalog(
+    exercises: Iterable[Exercise],
+    aliases: Iterable[Alias] = (),
+    families: Iterable[Family] = (),
+    enriched: Mapping[str, Iterable[str]] | None = None,
+) -> str:
+    """The project's own export, sorted by id: equal catalogues give equal bytes.
+
+    Args:
+        exercises: in any order, as the others.
+        aliases: old slugs and what they lead to.
+        families: the registry's entries.
+        enriched: by exercise, the paths whose values are an enricher's guesses.
+    """
+    document = {
+        "format": EXPORT_FORMAT,
+        "version": EXPORT_VERSION,
+        "exercises": _rows(exercises),
+        "aliases": _rows(aliases),
+        "families": _rows(families),
+        "enriched": {key: sorted(paths) for key, paths in (enriched or {}).items() if paths},
+    }
     return json.dumps(document, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
+
+
+def _rows(items: Iterable[Exercise | Alias | Family]) -> list[dict[str, Any]]:
+    return [item.model_dump(mode="json") for item in sorted(items, key=lambda item: item.id)]
 
 
 def sample_catalog() -> bytes:
@@ -150,23 +183,56 @@ def _read_record(row: int, value: JsonValue, reading: _Reading) -> UpstreamRecor
     return record
 
 
-def _read_export(document: Mapping[str, JsonValue], reading: _Reading) -> list[Exercise]:
+def _read_export(document: Mapping[str, JsonValue], reading: _Reading) -> ImportResult:
+    nothing = ImportResult((), EXPORT_FORMAT)
     version, rows = document.get("version"), document.get("exercises")
     if version != EXPORT_VERSION:
         reading.problem(0, "version", version, f"this release reads version {EXPORT_VERSION}")
-        return []
+        return nothing
     if not isinstance(rows, list):
         reading.problem(0, "exercises", rows, "give a list of exercises")
-        return []
-    found: list[tuple[int, Exercise]] = []
-    for row, value in _numbered(rows, reading):
-        try:
-            found.append((row, Exercise.model_validate(value)))
-        except ValidationError as error:
-            _report(row, error, reading)
+        return nothing
+    found = _models(Exercise, rows, reading)
     _check_unique([(row, exercise.id) for row, exercise in found], "id", reading)
     _check_unique([(row, exercise.slug) for row, exercise in found], "slug", reading)
-    return [exercise for _, exercise in found]
+    aliases = _models(Alias, _part(document, "aliases", reading), reading)
+    _check_unique([(row, alias.id) for row, alias in aliases], "aliases.id", reading)
+    families = _models(Family, _part(document, "families", reading), reading)
+    _check_unique([(row, family.slug) for row, family in families], "families.slug", reading)
+    return ImportResult(
+        tuple(item for _, item in found),
+        EXPORT_FORMAT,
+        aliases=tuple(item for _, item in aliases),
+        families=tuple(item for _, item in families),
+        enriched=_enriched(document.get("enriched", {}), reading),
+    )
+
+
+def _part(document: Mapping[str, JsonValue], name: str, reading: _Reading) -> list[JsonValue]:
+    """A list that older exports do not have."""
+    rows = document.get(name, [])
+    if isinstance(rows, list):
+        return rows
+    reading.problem(0, name, rows, "give a list, or leave it out")
+    return []
+
+
+def _enriched(value: JsonValue, reading: _Reading) -> dict[str, frozenset[str]]:
+    try:
+        return _ENRICHED.validate_python(value)
+    except ValidationError:
+        reading.problem(0, "enriched", value, "give lists of paths by exercise, or leave it out")
+        return {}
+
+
+def _models(model: type[Row], rows: Sequence[JsonValue], reading: _Reading) -> list[tuple[int, Row]]:
+    found: list[tuple[int, Row]] = []
+    for row, value in _numbered(rows, reading):
+        try:
+            found.append((row, model.model_validate(value)))
+        except ValidationError as error:
+            _report(row, error, reading)
+    return found
 
 
 def _numbered(rows: Sequence[JsonValue], reading: _Reading) -> Iterable[tuple[int, JsonValue]]:

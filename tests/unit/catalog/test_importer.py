@@ -6,8 +6,10 @@ from datetime import timedelta
 
 import pytest
 
+from app.catalog.aliases import Alias
 from app.catalog.errors import BadCatalogFile
 from app.catalog.exercise import Exercise
+from app.catalog.families import Family
 from app.catalog.importer import MAX_NAME, read_catalog, write_catalog
 from tests.unit.catalog.exercises import FLAWLESS, NOW, changed
 
@@ -178,6 +180,39 @@ def test_the_export_is_read_back_as_it_was(encode: Callable[[str], str | bytes])
 
     assert result.exercises == exercises
     assert result.notices == ()
+
+
+ALIAS = Alias(id="press", slug="press", exercise_id="bench-press-barbell", created_at=NOW, updated_at=NOW)
+FAMILY = Family(slug="press", status="deprecated", merged_into="bench-press", created_at=NOW, updated_at=NOW)
+
+
+def test_aliases_families_and_what_was_guessed_are_exported_too() -> None:
+    enriched = {FLAWLESS.id: frozenset({"plane", "level"})}
+
+    result = read_catalog(write_catalog([FLAWLESS], [ALIAS], [FAMILY], enriched), NOW)
+
+    assert (result.aliases, result.families, result.enriched) == ((ALIAS,), (FAMILY,), enriched)
+    older = {"format": "torpor-catalog", "version": 1, "exercises": []}
+    assert read_catalog(json.dumps(older), NOW).aliases == ()
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "field"),
+    [
+        ("aliases", {}, "aliases"),
+        ("families", "none", "families"),
+        ("aliases", [{"id": "x"}], "slug"),
+        ("aliases", [ALIAS.model_dump(mode="json")] * 2, "aliases.id"),
+        ("enriched", {"row": "level"}, "enriched"),
+    ],
+)
+def test_of_an_export_every_part_is_checked(part: str, value: object, field: str) -> None:
+    content = {**json.loads(write_catalog([FLAWLESS])), part: value}
+
+    with pytest.raises(BadCatalogFile) as caught:
+        read_catalog(json.dumps(content), NOW)
+
+    assert field in [problem.field for problem in caught.value.problems]
 
 
 def test_equal_catalogues_export_equal_bytes() -> None:
