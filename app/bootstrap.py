@@ -38,6 +38,8 @@ from app.web.loopback import is_loopback
 if TYPE_CHECKING:
     from flask import Flask
 
+    from app.web.scopes import Access
+
 SHIPPED_TASKS = ("app.catalog.tasks",)
 """Packages of job types that come with Torpor."""
 _NEW_OBJECTS = 10_000
@@ -334,6 +336,14 @@ def make_worker_app(routes: Set[str], given: Settings = settings) -> Flask:
     return worker_app(Service(make), guard, routes=frozenset(routes), proxies=given.proxies)
 
 
+def access_of(given: Settings) -> Access:
+    """Who may use the API, as the settings say."""
+    from app.web.scopes import Access
+
+    tokens = None if given.api_tokens is None else tuple(given.api_tokens)
+    return Access(tokens, given.iap_audience, given.people)
+
+
 def make_web_app(given: Settings = settings) -> Flask:
     """The WSGI application of the web service; its engine, which runs no jobs, opens with the first request.
 
@@ -346,11 +356,11 @@ def make_web_app(given: Settings = settings) -> Flask:
     from app.web.api.application import web_app
     from app.web.api.desk import Desk
     from app.web.api.streams import Streams
-    from app.web.scopes import Access, api_guard_of
+    from app.web.scopes import api_guard_of
     from app.web.service import Service
 
     log_as(given)
-    access = Access(tuple(given.api_tokens), given.iap_audience, given.people)
+    access = access_of(given)
     waker = make_waker(given)
     discover_tasks(given.task_packages)
 

@@ -141,8 +141,9 @@ class Settings(BaseSettings):
     proxies: int = Field(default=0, ge=0, le=10)
     """How many proxies are in front of a server, each of which says for whom it calls: 1 on Cloud Run. Refused calls
     are counted by the address that comes out."""
-    api_tokens: list[TokenEntry] = Field(default_factory=list)
-    """JSON: the entries of the tokens with which programs may call the API, as `torpor tokens create` prints them."""
+    api_tokens: list[TokenEntry] | None = None
+    """JSON: the entries of the tokens with which programs may call the API, as `torpor tokens create` prints them. An
+    empty list lets no program in."""
     iap_audience: str | None = Field(default=None, min_length=1)
     """What Identity-Aware Proxy's assertions about people must be made out to: its audience of the service `web`."""
     people: dict[str, frozenset[Scope]] = Field(default_factory=dict)
@@ -161,7 +162,7 @@ class Settings(BaseSettings):
     """The service account that tasks call the worker as; without one they send no token, which only a worker on
     loopback takes."""
     wake_exact_seconds: Seconds = 600.0
-    """Up to how long delays are ended by a task; for longer ones the sweep, which comes each minute, is exact enough."""
+    """Up to how long delays are ended by a task; for longer ones the sweep that comes each minute is exact enough."""
 
     @field_validator("task_packages", "middleware", mode="before")
     @classmethod

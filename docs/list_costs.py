@@ -119,9 +119,9 @@ def delays(prices: Prices) -> str:
     calls = seconds * (prices.vcpu_second + MEMORY_GIB * prices.gib_second) + prices.request_million
     free = prices.free_tasks // 2
     return (
-        f"A million delays of up to ten minutes, each ended at its time by a task, cost US$ {tasks:.2f} for Cloud Tasks\n"
-        f"(the first {free:,} of a month are free) and at most US$ {calls:.2f} for the calls; what the sweep finds, up to a\n"
-        "minute late, costs neither."
+        "A million delays of up to ten minutes, each ended at its time by a task, cost "
+        f"US$ {tasks:.2f} for Cloud Tasks\n(the first {free:,} of a month are free) "
+        f"and at most US$ {calls:.2f} for the calls; what the sweep finds, up to a\nminute late, costs neither."
     )
 
 

@@ -62,9 +62,7 @@ def _takes(field: FieldInfo) -> str:
     kinds = [kind for kind in get_args(annotation) if kind is not type(None)]
     if get_origin(annotation) is Literal:
         return ", ".join(f"`{choice}`" for choice in kinds)
-    if get_origin(annotation) is dict:
-        return "JSON"
-    if get_origin(annotation) in (list, dict):
+    if any(get_origin(each) in (list, dict) for each in (annotation, *kinds)):
         return "JSON"
     kind = get_origin(annotation) if get_origin(annotation) is tuple else (kinds or [annotation])[0]
     words = [_PLAIN[kind]]

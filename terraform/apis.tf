@@ -16,6 +16,7 @@ resource "google_project_service" "used" {
       "monitoring.googleapis.com",
       "pubsub.googleapis.com",
       "run.googleapis.com",
+      "secretmanager.googleapis.com",
     ],
     local.has_people ? ["iap.googleapis.com"] : [],
   ))

@@ -32,3 +32,8 @@ output "dead_letters" {
   description = "The subscription with wake-ups that no worker took."
   value       = google_pubsub_subscription.dead.name
 }
+
+output "api_tokens_secret" {
+  description = "The secret whose newest version lists the entries of the API's tokens."
+  value       = google_secret_manager_secret.api_tokens.secret_id
+}

@@ -60,8 +60,10 @@ locals {
       var.environment,
       var.firestore_prefix != "" ? { TORPOR_PREFIX = var.firestore_prefix } : {},
       length(var.task_packages) > 0 ? { TORPOR_TASK_PACKAGES = join(",", var.task_packages) } : {},
+      key == "web" ? { TORPOR_STREAMS = tostring(var.web.streams) } : {},
       key == "web" && local.has_people ? {
         TORPOR_IAP_AUDIENCE = "/projects/${data.google_project.this.number}/locations/${var.region}/services/${var.name}-web"
+        TORPOR_PEOPLE       = jsonencode(var.people_scopes)
       } : {},
       {
         TORPOR_SERVICE         = service.entry
@@ -77,6 +79,11 @@ locals {
         TORPOR_PROXIES         = "1" # Cloud Run's own front end says for whom it calls
       },
     )
+  }
+
+  # What services are given from Secret Manager. An instance reads the newest version when it starts.
+  secrets = {
+    web = { TORPOR_API_TOKENS = google_secret_manager_secret.api_tokens.secret_id }
   }
 
   # Which share goes to which revision. Before there is a stable revision, all of it goes to the newest.
@@ -150,6 +157,19 @@ resource "google_cloud_run_v2_service" "service" {
           value = env.value
         }
       }
+
+      dynamic "env" {
+        for_each = lookup(local.secrets, each.key, {})
+        content {
+          name = env.key
+          value_source {
+            secret_key_ref {
+              secret  = env.value
+              version = "latest"
+            }
+          }
+        }
+      }
     }
   }
 
@@ -169,5 +189,10 @@ resource "google_cloud_run_v2_service" "service" {
     }
   }
 
-  depends_on = [google_project_service.used, google_project_iam_member.database]
+  depends_on = [
+    google_project_service.used,
+    google_project_iam_member.database,
+    google_secret_manager_secret_version.no_tokens,
+    google_secret_manager_secret_iam_member.api_tokens,
+  ]
 }

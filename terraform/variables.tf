@@ -104,17 +104,25 @@ variable "worker" {
 variable "web" {
   type = object({
     slots         = optional(number, 80)
+    streams       = optional(number, 60)
     min_instances = optional(number, 0)
     max_instances = optional(number, 3)
     cpu           = optional(string, "1")
     memory        = optional(string, "512Mi")
   })
-  description = "The service of the API and its streams. `slots` requests, streams included, are served at once by an instance."
+  description = <<-END
+    The service of the API and its streams. `slots` requests, streams included, are served at once by an instance, and
+    at most `streams` of them may be streams.
+  END
   default     = {}
 
   validation {
     condition     = var.web.slots >= 1 && var.web.slots <= 1000
     error_message = "web.slots must be from 1 to 1000, Cloud Run's highest concurrency."
+  }
+  validation {
+    condition     = var.web.streams >= 1 && var.web.streams < var.web.slots && floor(var.web.streams) == var.web.streams
+    error_message = "web.streams must be a whole number from 1 to less than web.slots: who asks must find a place beside those who follow."
   }
   validation {
     condition     = var.web.min_instances >= 0 && var.web.max_instances >= max(1, var.web.min_instances)
@@ -130,6 +138,24 @@ variable "people" {
   validation {
     condition     = alltrue([for each in var.people : can(regex("^(user|group|domain):[^ ]+$", each))])
     error_message = "people must be user:..., group:... or domain:...; nobody is let in without an identity."
+  }
+}
+
+variable "people_scopes" {
+  type        = map(list(string))
+  description = "What people may do in the API once the proxy has let them in: read, enqueue and admin by e-mail address."
+  default     = {}
+
+  validation {
+    condition = alltrue([
+      for email, scopes in var.people_scopes :
+      can(regex("^[^@ ]+@[^@ ]+$", email)) && length(scopes) > 0 && length(setsubtract(scopes, ["read", "enqueue", "admin"])) == 0
+    ])
+    error_message = "people_scopes takes one or more of read, enqueue and admin by e-mail address."
+  }
+  validation {
+    condition     = (length(var.people) > 0) == (length(var.people_scopes) > 0)
+    error_message = "people and people_scopes go together: the first are let in by the proxy, and the second says what they may do."
   }
 }
 
@@ -157,9 +183,10 @@ variable "environment" {
 
   validation {
     condition = length(setintersection(keys(var.environment), [
-      "PORT", "TORPOR_CONCURRENCY", "TORPOR_HOST", "TORPOR_OIDC_AUDIENCE", "TORPOR_OIDC_CALLERS", "TORPOR_PREFIX",
-      "TORPOR_PROXIES", "TORPOR_REQUEST_SECONDS", "TORPOR_SERVICE", "TORPOR_STORE_URL", "TORPOR_TASK_PACKAGES",
-      "TORPOR_WAKE_ACCOUNT", "TORPOR_WAKE_QUEUE", "TORPOR_WAKE_TOPIC", "TORPOR_WAKE_URL",
+      "PORT", "TORPOR_API_TOKENS", "TORPOR_CONCURRENCY", "TORPOR_HOST", "TORPOR_IAP_AUDIENCE", "TORPOR_OIDC_AUDIENCE",
+      "TORPOR_OIDC_CALLERS", "TORPOR_PEOPLE", "TORPOR_PREFIX", "TORPOR_PROXIES", "TORPOR_REQUEST_SECONDS",
+      "TORPOR_SERVICE", "TORPOR_STORE_URL", "TORPOR_STREAMS", "TORPOR_TASK_PACKAGES", "TORPOR_WAKE_ACCOUNT",
+      "TORPOR_WAKE_QUEUE", "TORPOR_WAKE_TOPIC", "TORPOR_WAKE_URL",
     ])) == 0
     error_message = "environment must not set what follows from the other variables (the store, the slots, the callers, ...)."
   }

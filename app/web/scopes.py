@@ -33,12 +33,12 @@ class Access:
     """Who may do what.
 
     Args:
-        tokens: programs.
+        tokens: programs; an empty one lets none in, None says that nothing is said about them.
         iap_audience: what assertions about people must be made out to; None lets no people in.
         people: scopes by e-mail address.
     """
 
-    tokens: tuple[TokenEntry, ...] = ()
+    tokens: tuple[TokenEntry, ...] | None = None
     iap_audience: str | None = None
     people: Mapping[str, frozenset[Scope]] = field(default_factory=dict)
 
@@ -123,8 +123,8 @@ def api_guard_of(
         raise BadInput("people", "nobody may do anything", "give people their scopes by e-mail address")
     if access.people and access.iap_audience is None:
         raise BadInput("iap_audience", "is not set, so nobody can be known", "set it to IAP's audience of this service")
-    if not access.tokens and not access.people:
+    if access.tokens is None and not access.people:
         return open_guard(host, "api_tokens", "set TORPOR_API_TOKENS, or TORPOR_IAP_AUDIENCE and TORPOR_PEOPLE")
     if verifier is None and access.iap_audience is not None:
         verifier = iap_verifier(access.iap_audience)
-    return ScopeGuard(Tokens(access.tokens), access.people, verifier, scopes)
+    return ScopeGuard(Tokens(access.tokens or ()), access.people, verifier, scopes)

@@ -2,7 +2,8 @@
 
 Pub/Sub delivers a message again unless the answer is a success, and each failure slows the whole subscription down;
 Cloud Tasks does the same with its queue. So whatever needs no second delivery is a success: done, nothing to do, full,
-unknown, malformed. Only a caller who may not call, a store that cannot be reached, and a process that ends are failures.
+unknown, malformed. Only a caller who may not call, a store that cannot be reached, and a process that ends are
+failures.
 """
 
 from __future__ import annotations

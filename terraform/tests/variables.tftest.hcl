@@ -64,6 +64,31 @@ run "everybody_as_people" {
   expect_failures = [var.people]
 }
 
+run "people_who_may_do_nothing" {
+  command = plan
+  variables {
+    people = ["user:ann@example.com"]
+  }
+  expect_failures = [var.people_scopes]
+}
+
+run "people_who_may_do_something_unheard_of" {
+  command = plan
+  variables {
+    people        = ["user:ann@example.com"]
+    people_scopes = { "ann@example.com" = ["write"] }
+  }
+  expect_failures = [var.people_scopes]
+}
+
+run "streams_that_leave_no_place" {
+  command = plan
+  variables {
+    web = { slots = 60, streams = 60 }
+  }
+  expect_failures = [var.web]
+}
+
 run "everybody_as_programs" {
   command = plan
   variables {

@@ -199,8 +199,9 @@ run "nobody_calls_without_an_identity" {
   command = plan
 
   variables {
-    people   = ["group:ops@example.com"]
-    programs = ["serviceAccount:crm@example.iam.gserviceaccount.com"]
+    people        = ["group:ops@example.com"]
+    people_scopes = { "ann@example.com" = ["admin"], "bob@example.com" = ["read"] }
+    programs      = ["serviceAccount:crm@example.iam.gserviceaccount.com"]
   }
 
   assert {
@@ -228,12 +229,50 @@ run "nobody_calls_without_an_identity" {
     error_message = "The web service must expect the audience that Identity-Aware Proxy signs for."
   }
   assert {
+    condition     = jsondecode(local.environments.web.TORPOR_PEOPLE) == { "ann@example.com" = ["admin"], "bob@example.com" = ["read"] }
+    error_message = "The web service must know what people may do: it does not start without."
+  }
+  assert {
+    condition     = alltrue([for key in ["worker", "watchdog"] : !can(local.environments[key].TORPOR_PEOPLE) && !can(local.environments[key].TORPOR_IAP_AUDIENCE)])
+    error_message = "Only the web service has to do with people."
+  }
+  assert {
     condition     = google_iap_web_iam_member.people["group:ops@example.com"].role == "roles/iap.httpsResourceAccessor"
     error_message = "Named people are let in."
   }
   assert {
     condition     = google_cloud_run_v2_service_iam_member.caller["web serviceAccount:crm@example.iam.gserviceaccount.com"].name == "torpor-web"
     error_message = "Named programs may call the API."
+  }
+}
+
+run "programs_are_known_by_tokens_from_a_secret_that_only_the_web_service_reads" {
+  command = plan
+
+  assert {
+    condition = {
+      for key, service in google_cloud_run_v2_service.service : key => [
+        for each in service.template[0].containers[0].env : "${each.name} ${each.value_source[0].secret_key_ref[0].secret} ${each.value_source[0].secret_key_ref[0].version}"
+        if length(each.value_source) > 0
+      ]
+    } == { worker = [], watchdog = [], web = ["TORPOR_API_TOKENS torpor-api-tokens latest"] }
+    error_message = "The web service gets its tokens from the secret, and nobody else does."
+  }
+  assert {
+    condition     = output.api_tokens_secret == "torpor-api-tokens" && google_secret_manager_secret_version.no_tokens.secret_data == "[]"
+    error_message = "There is a version from the beginning, which lets nobody in: without one the service would not start."
+  }
+  assert {
+    condition = (
+      google_secret_manager_secret_iam_member.api_tokens.secret_id == "torpor-api-tokens" &&
+      google_secret_manager_secret_iam_member.api_tokens.role == "roles/secretmanager.secretAccessor" &&
+      google_secret_manager_secret_iam_member.api_tokens.member == "serviceAccount:torpor-web@example.iam.gserviceaccount.com"
+    )
+    error_message = "Only the web service may read the secret, and it may do nothing else with it."
+  }
+  assert {
+    condition     = tonumber(local.environments.web.TORPOR_STREAMS) < google_cloud_run_v2_service.service["web"].template[0].max_instance_request_concurrency
+    error_message = "Those who follow jobs must leave places to those who ask."
   }
 }
 

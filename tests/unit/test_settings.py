@@ -90,6 +90,12 @@ def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) ->
     assert (Settings().store_url, Settings().lease_seconds) == (None, 60.0)
 
 
+def test_a_list_without_tokens_is_another_thing_than_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings().api_tokens is None
+    monkeypatch.setenv("TORPOR_API_TOKENS", "[]")
+    assert Settings().api_tokens == []
+
+
 def test_packages_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORPOR_TASK_PACKAGES", " mine , yours.tasks,, ")
 

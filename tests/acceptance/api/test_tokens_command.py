@@ -18,7 +18,7 @@ def test_the_entry_is_that_of_the_token(monkeypatch: pytest.MonkeyPatch) -> None
     token, entry = said.stdout.splitlines()
 
     monkeypatch.setenv("TORPOR_API_TOKENS", f"[{entry}]")
-    found = Tokens(Settings().api_tokens).find(token)
+    found = Tokens(Settings().api_tokens or ()).find(token)
 
     assert found is not None
     assert (found.name, found.scopes) == ("ci", {Scope.READ, Scope.ENQUEUE})

@@ -231,3 +231,15 @@ def test_on_loopback_nobody_is_asked_and_that_is_said(caplog: pytest.LogCaptureF
         assert "authentication is off" in caplog.text
     finally:
         site.close()
+
+
+def test_an_empty_list_of_tokens_lets_nobody_in_wherever_the_server_listens() -> None:
+    """So that a service can begin before there is a token, and be given some later."""
+    for host in (OUTSIDE, "127.0.0.1"):
+        site = ApiSite(worker=False, guard=lambda scopes, host=host: api_guard_of(host, Access(tokens=()), scopes))
+        try:
+            refused = [site.get("/jobs"), site.get("/jobs", **bearer(Scope.ADMIN))]
+            assert {answer.status_code for answer in refused} == {401}
+            assert site.client.get("/healthz").status_code == 200
+        finally:
+            site.close()
