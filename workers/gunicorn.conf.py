@@ -48,4 +48,5 @@ def post_worker_init(worker: Any) -> None:
 
 def worker_exit(server: Any, worker: Any) -> None:
     """Close the store, so that its connections end in order."""
-    worker.wsgi.extensions["torpor"].close()
+    if hasattr(worker, "wsgi"):  # not if the application could not be loaded
+        worker.wsgi.extensions["torpor"].close()

@@ -7,44 +7,17 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 
 from app.cloud.pubsub import PubSubWaker
 from app.cloud.tasks import EMULATOR
 from app.jobs import AsyncJobManager, JobRequest, JobStatus, Runtime
-from app.stores.firestore import FirestoreJobStore
 from tests.support import served_jobs  # noqa: F401 - registers the types
-from tests.support.server_process import ServerProcess
+from tests.support.street import Street
 from tests.support.task_queue import QUEUE, TaskQueue
 from tests.support.topic import PushTopic
 from tests.support.worker_processes import PATIENCE_SECONDS
-
-PROJECT = "torpor-wake-ups"
-
-
-class Street:
-    """One topic, one store, and the servers of a test."""
-
-    def __init__(self, folder: Path, firestore: str, topic: PushTopic) -> None:
-        self.topic = topic
-        self.prefix = f"{uuid4().hex}_"
-        self._folder = folder
-        self._firestore = firestore
-        self.store = FirestoreJobStore(project=PROJECT, prefix=self.prefix, emulator=firestore, timeout_seconds=60)
-
-    def server(self, **settings: str) -> ServerProcess:
-        """One more serving process."""
-        return ServerProcess(
-            self._folder,
-            TORPOR_STORE_URL=f"firestore://{PROJECT}/(default)",
-            TORPOR_PREFIX=self.prefix,
-            TORPOR_WAKE_TOPIC=self.topic.name,
-            FIRESTORE_EMULATOR_HOST=self._firestore,
-            PUBSUB_EMULATOR_HOST=self.topic.emulator,
-            **settings,
-        )
 
 
 @pytest.fixture
