@@ -76,6 +76,10 @@ def enqueue(
     priority: Annotated[str | None, typer.Option(help="low, normal, high or critical.")] = None,
     delay: Annotated[str | None, typer.Option(help='Not before so long from now: seconds, or "5m", "2h".')] = None,
     key: Annotated[str | None, typer.Option(help="Idempotency key: one job for one key.")] = None,
+    unique: Annotated[
+        str | None, typer.Option(help='One job of a payload or --unique-key: "while_active", or for a time as "15m".')
+    ] = None,
+    unique_key: Annotated[str | None, typer.Option(help="What is unique instead of the payload.")] = None,
     tag: Annotated[list[str] | None, typer.Option(help="A tag; may be repeated.")] = None,
     mode: Annotated[str | None, typer.Option(help="The job's mode; catalogue jobs know dry_run and apply.")] = None,
     depends_on: Annotated[
@@ -94,7 +98,7 @@ def enqueue(
 ) -> None:
     """Create a job and start it, or every job of a file: all of them are refused if one is wrong."""
     options = {"--queue": queue, "--priority": priority, "--delay": delay, "--key": key, "--tag": tag, "--mode": mode}
-    options["--depends-on"] = depends_on
+    options |= {"--depends-on": depends_on, "--unique": unique, "--unique-key": unique_key}
 
     async def work() -> list[Job]:
         if (job_type is None) == (file is None):
@@ -115,6 +119,8 @@ def enqueue(
                     priority=priority,
                     delay=delay,
                     idempotency_key=key,
+                    unique=unique,
+                    unique_key=unique_key,
                     tags=tag,
                     mode=mode,
                     dependencies=depends_on,

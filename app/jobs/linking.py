@@ -274,6 +274,7 @@ class Links:
                 raise DependencyCycle([job_id, *way])
             now = self._parts.clock.now()
             after = transition(child, AddDependency((parent_id,), (parent_id,)), now)
+            check_number(len(after.depends_on), "depends_on_id")
             if parent.is_terminal:
                 after = transition(after, effect_of(parent, [parent_id]), now)
             if after is child:

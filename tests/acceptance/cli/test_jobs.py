@@ -40,6 +40,17 @@ def test_a_job_without_options_takes_those_of_its_type(torpor: Torpor) -> None:
     assert made["wake_at"] is None
 
 
+def test_unique_gives_the_job_that_is_there(torpor: Torpor) -> None:
+    first = enqueued(torpor, "shop_ok", "--payload", '{"n": 1}', "--unique", "while_active")
+    again = enqueued(torpor, "shop_ok", "--payload", '{"n": 1}', "--unique", "1h")
+    other = enqueued(torpor, "shop_ok", "--payload", '{"n": 2}', "--unique", "while_active", "--unique-key", "other")
+    assert (again["id"], again["existing"]) == (first["id"], True)
+    assert (other["existing"], other["id"] != first["id"]) == (False, True)
+    refused = torpor("enqueue", "shop_ok", "--payload", '{"n": 1}', "--unique", "for ever")
+    assert refused.code == 2
+    assert "unique" in refused.err
+
+
 def test_one_job_for_one_key(torpor: Torpor) -> None:
     first = enqueued(torpor, "shop_ok", "--payload", '{"n": 1}', "--key", "k")
     second = enqueued(torpor, "shop_ok", "--payload", '{"n": 1}', "--key", "k")

@@ -21,6 +21,7 @@ from app.jobs import (
     JobResult,
     JobStatus,
     PermanentError,
+    linking,
 )
 from app.jobs.dependencies import GATE_SIZE, MAX_DEPENDENCIES, guard
 from app.jobs.events import Complete, Stop
@@ -318,6 +319,18 @@ async def test_cycles_are_refused_with_their_path(engine: Engine) -> None:
         assert refused.value.path == path
         assert " -> ".join(path) in str(refused.value)
     assert (await engine.get(a.id)).depends_on == ()
+
+
+async def test_no_more_dependencies_are_added_one_by_one_than_can_be_given_at_once(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(linking, "MAX_DEPENDENCIES", 2)
+    jobs = [await make(engine, f"{n}", start=False) for n in range(3)]
+    child = await make(engine, "child", *jobs[:2])
+    assert await engine.manager.add_job_dependency(child.id, jobs[0].id) == await engine.get(child.id)
+    with pytest.raises(BadInput, match="depends_on_id: 3 are too many; give at most 2"):
+        await engine.manager.add_job_dependency(child.id, jobs[2].id)
+    assert (await engine.get(child.id)).depends_on == (jobs[0].id, jobs[1].id)
 
 
 async def test_who_can_take_a_new_dependency(engine: Engine) -> None:
