@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import ClassVar, Self
 
 import requests
 
@@ -23,6 +23,9 @@ _LISTENING = re.compile(r"Listening at: http://127\.0\.0\.1:(\d+)")
 
 class ServerProcess:
     """One serving process: gunicorn with its one worker."""
+
+    module: ClassVar[str] = "workers"
+    """What Python runs."""
 
     def __init__(self, folder: Path, **settings: str) -> None:
         kept = {name: text for name, text in os.environ.items() if not name.startswith(("TORPOR_", "PORT"))}
@@ -37,7 +40,7 @@ class ServerProcess:
         self.effects = folder / "effects"
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `close`
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "workers"],
+            [sys.executable, "-m", self.module],
             cwd=folder,
             env=environment,
             stdin=subprocess.DEVNULL,

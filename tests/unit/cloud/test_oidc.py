@@ -2,74 +2,27 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import random
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
-from cryptography.x509.oid import NameOID
+from cryptography.hazmat.primitives.asymmetric import ec, utils
 
 from app.cloud.oidc import Caller, Keys, KeysUnavailable, TokenVerifier, Unauthenticated, iap_verifier
+from tests.support.signed_tokens import (
+    AUDIENCE,
+    EMAIL,
+    WRONG_CLAIMS,
+    Signer,
+    changed_tokens,
+    claims,
+    encoded,
+    forged_tokens,
+)
 
-AUDIENCE = "https://worker.example.run.app"
-EMAIL = "push@project.iam.gserviceaccount.com"
-ISSUER = "https://accounts.google.com"
 SENSIBLE_SECONDS = 60.0
-
-
-def _encoded(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
-class Signer:
-    """A key pair with its certificate."""
-
-    def __init__(self, key_id: str) -> None:
-        self.key_id = key_id
-        self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, key_id)])
-        now = datetime.now(UTC)
-        made = (
-            x509.CertificateBuilder()
-            .subject_name(name)
-            .issuer_name(name)
-            .public_key(self._key.public_key())
-            .serial_number(1)
-            .not_valid_before(now - timedelta(days=1))
-            .not_valid_after(now + timedelta(days=1))
-            .sign(self._key, hashes.SHA256())
-        )
-        self.certificate = made.public_bytes(serialization.Encoding.PEM).decode()
-
-    def token(self, claims: dict[str, Any], **header: Any) -> str:
-        head = {"alg": "RS256", "typ": "JWT", "kid": self.key_id, **header}
-        signed = f"{_encoded(json.dumps(head).encode())}.{_encoded(json.dumps(claims).encode())}"
-        return f"{signed}.{_encoded(self._key.sign(signed.encode(), padding.PKCS1v15(), hashes.SHA256()))}"
-
-
-def claims(**changes: Any) -> dict[str, Any]:
-    """What a good token says, with changes; a change to None leaves the claim out."""
-    now = int(time.time())
-    said = {
-        "iss": ISSUER,
-        "aud": AUDIENCE,
-        "azp": "1234",
-        "sub": "1234",
-        "email": EMAIL,
-        "email_verified": True,
-        "iat": now,
-        "exp": now + 3600,
-        **changes,
-    }
-    return {name: value for name, value in said.items() if value is not None}
 
 
 @dataclass
@@ -121,82 +74,23 @@ def test_a_good_token_names_its_caller(verifier: TokenVerifier) -> None:
     assert verifier.caller(SIGNER.token(claims())) == Caller(EMAIL, "1234")
 
 
-NOW = int(time.time())
-WRONG_CLAIMS = {
-    "expired": {"iat": NOW - 7200, "exp": NOW - 3600},
-    "not yet valid": {"iat": NOW + 3600, "exp": NOW + 7200},
-    "valid for a year": {"exp": NOW + 365 * 86_400},
-    "no expiry": {"exp": None},
-    "an expiry that is text": {"exp": "tomorrow"},
-    "no time of issue": {"iat": None},
-    "another audience": {"aud": "https://other.example.run.app"},
-    "no audience": {"aud": None},
-    "two audiences": {"aud": [AUDIENCE, "https://other.example"]},
-    "another issuer": {"iss": "https://accounts.example.com"},
-    "no issuer": {"iss": None},
-    "no e-mail": {"email": None},
-    "an e-mail that is a list": {"email": [EMAIL]},
-    "an unverified e-mail": {"email_verified": False},
-    "an e-mail that nobody verified": {"email_verified": None},
-    "verified by a text": {"email_verified": "true"},
-    "no subject": {"sub": None},
-}
-
-
 @pytest.mark.parametrize("wrong", WRONG_CLAIMS.values(), ids=WRONG_CLAIMS)
 def test_what_a_token_must_say(verifier: TokenVerifier, wrong: dict[str, Any]) -> None:
     with pytest.raises(Unauthenticated):
         verifier.caller(SIGNER.token(claims(**wrong)))
 
 
-def _hmac_of_public_key() -> str:
-    """The old trick: the public key as the secret of a symmetric signature."""
-    import hashlib
-    import hmac
-
-    head = _encoded(json.dumps({"alg": "HS256", "kid": "one"}).encode())
-    signed = f"{head}.{_encoded(json.dumps(claims()).encode())}"
-    mac = hmac.new(SIGNER.certificate.encode(), signed.encode(), hashlib.sha256).digest()
-    return f"{signed}.{_encoded(mac)}"
+FORGED = forged_tokens(SIGNER, STRANGER)
 
 
-FORGED: dict[str, Callable[[], str]] = {
-    "nothing": lambda: "",
-    "words": lambda: "let me in",
-    "two dots": lambda: "..",
-    "no text": lambda: "\u00e4.\u00e4.\u00e4",
-    "very long": lambda: "a" * 100_000,
-    "unsigned": lambda: SIGNER.token(claims()).rsplit(".", 1)[0] + ".",
-    "alg none": lambda: SIGNER.token(claims(), alg="none"),
-    "alg none without a signature": lambda: SIGNER.token(claims(), alg="none").rsplit(".", 1)[0] + ".",
-    "alg is a list": lambda: SIGNER.token(claims(), alg=["RS256"]),
-    "symmetric": _hmac_of_public_key,
-    "signed by a stranger": lambda: STRANGER.token(claims()),
-    "an unknown key": lambda: SIGNER.token(claims(), kid="two"),
-    "no key": lambda: SIGNER.token(claims(), kid=None),
-    "a key that is a number": lambda: SIGNER.token(claims(), kid=1),
-    "claims that are a list": lambda: SIGNER.token([1, 2]),  # type: ignore[arg-type]  # on purpose
-}
-
-
-@pytest.mark.parametrize("make", FORGED.values(), ids=FORGED)
-def test_forged_tokens(verifier: TokenVerifier, make: Callable[[], str]) -> None:
+@pytest.mark.parametrize("token", FORGED.values(), ids=FORGED)
+def test_forged_tokens(verifier: TokenVerifier, token: str) -> None:
     with pytest.raises(Unauthenticated):
-        verifier.caller(make())
+        verifier.caller(token)
 
 
 def test_no_changed_token_gets_through(verifier: TokenVerifier) -> None:
-    """Two hundred tokens with one character changed, left out or put in."""
-    good = SIGNER.token(claims())
-    draw = random.Random(20261122)
-    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.=~ "
-    for _ in range(200):
-        place = draw.randrange(len(good) - 2)  # the last character's lowest bits are no part of the signature
-        changed = draw.choice(
-            [good[:place] + draw.choice(alphabet) + good[place + 1 :], good[:place] + good[place + 1 :]]
-        )
-        if changed == good:
-            continue
+    for changed in changed_tokens(SIGNER.token(claims()), 200, seed=20261122):
         with pytest.raises(Unauthenticated):
             verifier.caller(changed)
 
@@ -264,10 +158,10 @@ def test_an_assertion_of_the_identity_aware_proxy() -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     said = claims(iss="https://cloud.google.com/iap", aud="/projects/1/services/2", email="ann@example.com")
-    head = _encoded(json.dumps({"alg": "ES256", "kid": "iap"}).encode())
-    signed = f"{head}.{_encoded(json.dumps(said).encode())}"
+    head = encoded(json.dumps({"alg": "ES256", "kid": "iap"}).encode())
+    signed = f"{head}.{encoded(json.dumps(said).encode())}"
     r, s = utils.decode_dss_signature(key.sign(signed.encode(), ec.ECDSA(hashes.SHA256())))
-    assertion = f"{signed}.{_encoded(r.to_bytes(32, 'big') + s.to_bytes(32, 'big'))}"
+    assertion = f"{signed}.{encoded(r.to_bytes(32, 'big') + s.to_bytes(32, 'big'))}"
     keys = Keys("https://keys.example", fetch=lambda url: (json.dumps({"iap": public.decode()}).encode(), ""))
 
     assert iap_verifier("/projects/1/services/2", keys).caller(assertion).email == "ann@example.com"
