@@ -80,16 +80,21 @@ class _Payload(BaseModel):
         return data
 
 
-class MaintenanceScan(_Payload):
-    """`maintenance_scan` takes nothing."""
+class _Scan(_Payload):
+    create_jobs: bool = False
+    """Whether the jobs that it proposes are created and started too, in its own mode. Those that are there stay."""
 
 
-class DuplicateDetectionScan(_Payload):
-    """`duplicate_detection_scan` takes nothing."""
+class MaintenanceScan(_Scan):
+    """`maintenance_scan`: all families, and each exercise by itself."""
 
 
-class AliasInvariantScan(_Payload):
-    """`alias_invariant_scan` takes nothing."""
+class DuplicateDetectionScan(_Scan):
+    """`duplicate_detection_scan`: doubles, and families that may be one."""
+
+
+class AliasInvariantScan(_Scan):
+    """`alias_invariant_scan`: every alias."""
 
 
 class _OneFamily(_Payload):

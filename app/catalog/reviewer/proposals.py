@@ -34,6 +34,8 @@ class ProposedJob:
     """What it is about: of two proposals for one family the one of the earlier step goes first."""
     state: str = ""
     """What it was made of besides its payload. Seen again with the same, it is the same proposal."""
+    identity: tuple[str, ...] = ()
+    """What it is known by instead of its payload, where that holds more than the proposal is about."""
 
     def key(self, mode: str) -> str:
         """The idempotency key of its job.
@@ -41,7 +43,8 @@ class ProposedJob:
         Args:
             mode: a job that applied nothing does not stand in the way of one that does.
         """
-        text = json.dumps([self.type, self.payload, self.state], sort_keys=True, ensure_ascii=True)
+        told = list(self.identity) or self.payload
+        text = json.dumps([self.type, told, self.state], sort_keys=True, ensure_ascii=True)
         return f"catalog/{mode}/{self.type}/{hashlib.sha256(text.encode()).hexdigest()[:32]}"
 
     @property
@@ -61,7 +64,9 @@ def in_order(proposals: Iterable[ProposedJob]) -> list[ProposedJob]:
     Raises:
         KeyError: a job of that type is never proposed.
     """
-    unique = {proposal.key(""): proposal for proposal in proposals}
+    unique: dict[str, ProposedJob] = {}
+    for proposal in proposals:
+        unique.setdefault(proposal.key(""), proposal)
     return sorted(unique.values(), key=lambda proposal: _STEP[proposal.type])
 
 

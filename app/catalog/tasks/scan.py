@@ -7,17 +7,14 @@ from dataclasses import asdict
 from typing import Any
 
 from app.catalog.payloads import MaintenanceScan
-from app.catalog.reviewer import equipment_finder, scan_families, scan_quality
+from app.catalog.reviewer import equipment_finder, in_order, propose_cleanups, scan_families, scan_quality
 from app.catalog.store import CatalogStore
+from app.catalog.tasks.report import tell
 from app.jobs import JobContext, JobQueue, job
-
-SHOWN = 20
-"""How many findings and proposed jobs the job's own result shows; all of them are saved results."""
-SAVED_PAGE = 200
 
 
 @job("maintenance_scan", queue=JobQueue.MAINTENANCE, payload_model=MaintenanceScan, timeout_seconds=1800)
-async def maintenance_scan(ctx: JobContext) -> dict[str, Any]:
+async def maintenance_scan(ctx: JobContext, payload: MaintenanceScan) -> dict[str, Any]:
     """Scan all families and exercises: missing qualifiers, duplicate equipment, quality; propose jobs."""
     await ctx.report_progress(0, 3, "reading the catalogue")
     stored = await CatalogStore(ctx.store).all()
@@ -28,20 +25,15 @@ async def maintenance_scan(ctx: JobContext) -> dict[str, Any]:
     families = await asyncio.to_thread(scan_families, exercises, find_equipment)
     await ctx.report_progress(2, 3, "judging each exercise")
     quality = await asyncio.to_thread(scan_quality, exercises)
+    proposed = in_order([*families.proposed_jobs, *propose_cleanups(exercises)])
     findings = [asdict(finding) for finding in families.findings]
-    proposed = [asdict(proposal) for proposal in families.proposed_jobs]
-    for name, rows in (("findings", findings), ("proposed_jobs", proposed)):
-        for start in range(0, len(rows), SAVED_PAGE):
-            await ctx.save_result({"part": name, "from": start, "rows": rows[start : start + SAVED_PAGE]})
-    await ctx.log(f"{len(findings)} findings in {families.families} families; {len(proposed)} jobs proposed")
+    told = await tell(ctx, findings, proposed, create_jobs=payload.create_jobs)
     await ctx.report_progress(3, 3, f"{len(findings)} findings, {len(proposed)} jobs proposed")
     return {
         "exercises": len(exercises),
         "families": families.families,
         "multi_equipment_families": families.multi_equipment_families,
         "findings": families.counts(),
-        "first_findings": findings[:SHOWN],
-        "proposed_jobs": len(proposed),
-        "first_proposed_jobs": proposed[:SHOWN],
+        **told,
         "quality": {"by_score": quality.by_score, "failed": quality.failed},
     }

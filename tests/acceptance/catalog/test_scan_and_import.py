@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import asdict
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from app.catalog import Exercise
 from app.catalog.reviewer import equipment_finder, scan_families, scan_quality
 from app.catalog.store import CatalogStore, ImportCount, StoredExercise
-from app.catalog.tasks.scan import SHOWN
+from app.catalog.tasks.report import SHOWN
 from app.jobs import Job, JobResults, JobStatus
 from tests.acceptance.catalog.conftest import NOW, Process, Site, sample
 
@@ -35,7 +36,7 @@ async def check_scan(process: Process, job: Job, exercises: tuple[Exercise, ...]
     assert data["quality"] == {"by_score": quality.by_score, "failed": quality.failed}
     findings = [{**asdict(finding), "exercise_ids": list(finding.exercise_ids)} for finding in report.findings]
     assert saved(results, "findings") == findings
-    proposed = [{**asdict(proposal), "families": list(proposal.families)} for proposal in report.proposed_jobs]
+    proposed = json.loads(json.dumps([asdict(proposal) for proposal in report.proposed_jobs]))
     assert saved(results, "proposed_jobs") == proposed
     assert data["proposed_jobs"] == len(report.proposed_jobs)
     assert len(data["first_findings"]) == len(data["first_proposed_jobs"]) == SHOWN

@@ -67,3 +67,11 @@ def test_another_type_payload_or_state_is_another_proposal(other: ProposedJob) -
 def test_a_dry_run_does_not_stand_in_the_way_of_applying() -> None:
     assert ROW.key("dry_run") != ROW.key("apply")
     assert ROW.key("apply") == ProposedJob(ROW.type, {"family_slug": "row"}, "other words", ()).key("apply")
+
+
+def test_a_pair_is_known_again_in_either_direction_and_with_other_evidence() -> None:
+    first = ProposedJob("merge_candidate", {"source_id": "a", "target_id": "b"}, "", identity=("a", "b"))
+    other = ProposedJob("merge_candidate", {"source_id": "b", "target_id": "a", "evidence": 1}, "", identity=("a", "b"))
+
+    assert first.key("apply") == other.key("apply")
+    assert in_order([first, other]) == [first]
