@@ -14,6 +14,7 @@ from app.jobs.errors import BadInput, BatchNotFound, IdempotencyConflict
 from app.jobs.linking import check_number
 from app.jobs.listing import JobFilter, page_of
 from app.jobs.models import Job, JobStatus, is_key
+from app.jobs.paging import check_limit
 from app.jobs.preparing import prepared
 from app.jobs.queue import job_id_of_key
 from app.jobs.ramp import Progress
@@ -164,12 +165,11 @@ class BatchVerbs(JobReader):
         """The newest batches, without how their jobs stand.
 
         Raises:
-            BadInput: a limit below 1.
+            BadInput: a limit that is no number of records.
         """
-        if limit < 1:
-            raise BadInput("limit", f"{limit} is less than 1", "give 1 or more")
+        query = Query("batches.list", reverse=True, limit=check_limit(limit))
         runtime = await self._ready()
-        page = await runtime.store.query(Query("batches.list", reverse=True, limit=limit))
+        page = await runtime.store.query(query)
         return [_info(record) for record in page.records]
 
     async def cancel_batch(self, batch_id: str, reason: str = "its batch was cancelled") -> int:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from app.jobs.errors import BadInput
 from app.jobs.inbox import SentEvent
 from app.jobs.models import Json
+from app.jobs.paging import check_limit
 from app.jobs.reader import JobReader
 
 
@@ -48,9 +48,8 @@ class EventVerbs(JobReader):
         """Events that are kept, the newest first. One for a single job is gone when that has received it.
 
         Raises:
-            BadInput: a name that is none, or a limit below 1.
+            BadInput: a name that is none, or a limit that is no number of records.
         """
-        if limit < 1:
-            raise BadInput("limit", f"{limit} is not a number of events", "give 1 or more")
+        check_limit(limit)
         runtime = await self._ready()
         return await runtime.mailbox.listed(name, limit)

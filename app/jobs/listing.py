@@ -9,6 +9,7 @@ from typing import Any
 
 from app.jobs.errors import BadInput
 from app.jobs.models import Job, JobQueue, JobStatus, is_key
+from app.jobs.paging import check_cursor, check_limit, check_offset
 from app.jobs.records import JobRecords
 from app.jobs.request import as_utc
 from app.stores.base import Query, Store, Value
@@ -125,22 +126,23 @@ async def page_of(
     """One page of jobs.
 
     Raises:
-        BadInput: a limit below 1, an offset below 0, or a cursor from elsewhere.
+        BadInput: a limit or an offset that is no number of records, or a cursor from elsewhere.
     """
-    if limit < 1:
-        raise BadInput("limit", f"{limit} is less than 1", "give 1 or more")
-    if offset < 0:
-        raise BadInput("offset", f"{offset} is negative", "give 0 or more")
+    question = wanted.query(check_limit(limit), check_offset(offset), check_cursor(cursor))
     try:
-        page = await store.query(wanted.query(limit, offset, cursor))
+        page = await store.query(question)
     except ValueError as problem:
         raise BadInput("cursor", str(problem), "use the cursor of the page before, unchanged") from problem
     return JobPage(await records.decode(page.records), page.cursor)
 
 
 async def all_of(store: Store, records: JobRecords, wanted: JobFilter, limit: int | None, offset: int) -> list[Job]:
-    """Every job that is wanted, up to the limit."""
-    if limit is not None and limit <= PAGE:
+    """Every job that is wanted, up to the limit.
+
+    Raises:
+        BadInput: a limit or an offset that is no number of records.
+    """
+    if limit is not None and check_limit(limit) <= PAGE:
         return (await page_of(store, records, wanted, limit, offset, None)).jobs
     jobs: list[Job] = []
     cursor: str | None = None

@@ -9,6 +9,7 @@ from app.jobs.durations import uptime_text
 from app.jobs.errors import BadInput, JobNotFound, WaitTimeout
 from app.jobs.listing import JobFilter, JobPage, all_of, page_of
 from app.jobs.models import Job, JobQueue, JobStatus, LogEntry, RunSummary
+from app.jobs.paging import check_limit
 from app.jobs.records import is_job_id
 from app.jobs.results import JobResults, logs_of, results_of
 from app.jobs.run_history import DailySummary, RunFilter, RunPage, run_page, summary_of_day
@@ -152,8 +153,9 @@ class JobReader:
 
         Raises:
             JobNotFound: there is no such job.
-            BadInput: `after` is no number that a line can have.
+            BadInput: `after` is no number that a line can have, or the limit no number of records.
         """
+        check_limit(limit)
         if type(after) is not int or not 0 <= after < 2**63:
             raise BadInput("after", "is not the number of a line", "give a whole number from 0 on")
         await self.get_job(job_id)

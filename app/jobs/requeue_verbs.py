@@ -11,6 +11,7 @@ from app.jobs.errors import BadInput, IllegalTransition, JobNotFound
 from app.jobs.events import Requeue
 from app.jobs.listing import JobFilter, page_of
 from app.jobs.models import Job, JobStatus
+from app.jobs.paging import check_limit
 from app.stores.base import PreconditionFailed
 
 PAGE = 100
@@ -48,8 +49,8 @@ class RequeueVerbs(DependencyVerbs):
         """
         if rate_per_second is not None and not 0 < rate_per_second <= 1e6:
             raise BadInput("rate_per_second", f"{rate_per_second!r} is not a rate", "give jobs a second, above 0")
-        if limit is not None and limit < 1:
-            raise BadInput("limit", f"{limit} is less than 1", "give 1 or more")
+        if limit is not None:
+            check_limit(limit)
         for fixed in ("sort_by", "sort_order"):
             if fixed in filters:
                 raise BadInput(fixed, "is not for this: the oldest go first", "leave it out")

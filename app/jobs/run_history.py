@@ -17,6 +17,7 @@ from typing import Any, Self
 from app.jobs.codec import SCHEMA_VERSION
 from app.jobs.errors import BadInput
 from app.jobs.models import JobQueue, Outcome, RunSummary, is_key
+from app.jobs.paging import check_cursor, check_limit
 from app.jobs.request import as_utc
 from app.jobs.runtime import Runtime
 from app.stores.base import Put, Query, Record, Value
@@ -79,12 +80,16 @@ async def run_page(runtime: Runtime, wanted: RunFilter, limit: int, cursor: str 
     """One page of run summaries, newest first.
 
     Raises:
-        BadInput: a limit below 1, or a cursor from elsewhere.
+        BadInput: a limit that is no number of records, or a cursor from elsewhere.
     """
-    if limit < 1:
-        raise BadInput("limit", f"{limit} is less than 1", "give 1 or more")
     query = Query(
-        "runs.list", wanted.where, since=wanted.since, until=wanted.until, reverse=True, limit=limit, cursor=cursor
+        "runs.list",
+        wanted.where,
+        since=wanted.since,
+        until=wanted.until,
+        reverse=True,
+        limit=check_limit(limit),
+        cursor=check_cursor(cursor),
     )
     try:
         page = await runtime.store.query(query)

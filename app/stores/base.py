@@ -159,6 +159,10 @@ Unit: TypeAlias = Sequence[Write]
 # --- queries and claims ------------------------------------------------------------------------------
 
 
+MOST_ASKED = 1_000_000_000
+"""What a query takes, and leaves out, at most: what every store can count."""
+
+
 @dataclass(frozen=True, slots=True)
 class Query:
     """One question of a declared shape."""

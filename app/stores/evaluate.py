@@ -14,15 +14,12 @@ from operator import itemgetter
 from typing import Any
 
 from app.stores import cursor
-from app.stores.base import Fields, Kind, Order, Page, Query, Record, Shape, Value
+from app.stores.base import MOST_ASKED, Fields, Kind, Order, Page, Query, Record, Shape, Value
 from app.stores.schema import BY_NAME, shape_of
 from app.stores.sorted_keys import Key
 
 READY_STATUS = "queued"
 """The `status` of the records that `claim` looks for in shape `jobs.ready`: what the engine calls QUEUED."""
-
-MOST = 1_000_000_000
-"""What a query takes, and leaves out, at most: what every store can count."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -65,14 +62,14 @@ def question(query: Query) -> Question:
 
     Raises:
         UnknownShape: as `shape_of`.
-        ValueError: a limit below 1, an offset below 0, either above `MOST`, or a cursor from elsewhere.
+        ValueError: a limit below 1, an offset below 0, either above `MOST_ASKED`, or a cursor from elsewhere.
         TypeError: a bound that is not of the range field's kind.
     """
     shape = shape_of(query)
     if query.limit < 1 or query.offset < 0:
         raise ValueError(f"limit {query.limit} and offset {query.offset}: take at least 1, and skip no less than 0")
-    if max(query.limit, query.offset) > MOST:
-        raise ValueError(f"limit {query.limit} and offset {query.offset}: at most {MOST:,} each")
+    if max(query.limit, query.offset) > MOST_ASKED:
+        raise ValueError(f"limit {query.limit} and offset {query.offset}: at most {MOST_ASKED:,} each")
     for bound in (query.since, query.until):
         _check_kind(shape, shape.range_field, bound)
     holding = query.where.get(shape.contains) if shape.contains else None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Annotated, Any
 
 import pytest
@@ -21,6 +23,7 @@ from app.jobs import (
     JobStatus,
     NoHandler,
     PayloadInvalid,
+    RunFilter,
     TooLarge,
     UnknownJobType,
 )
@@ -400,13 +403,21 @@ FILTERS: list[tuple[dict[str, Any], str, tuple[str, ...]]] = [
     ({"tags": 5}, "tags", ()),
     ({"type": "a\x00b"}, "type", ()),
 ]
-LIMITS: list[tuple[str, dict[str, Any], str, tuple[str, ...]]] = [
-    ("list_jobs", {"limit": 0}, "limit", ("0 is less than 1",)),
-    ("list_jobs", {"limit": -5}, "limit", ("-5",)),
-    ("list_jobs", {"offset": -1}, "offset", ("-1 is negative",)),
-    ("list", {"limit": 0}, "limit", ("0 is less than 1",)),
-    ("list_page", {"limit": 0}, "limit", ("0 is less than 1",)),
-]
+NO_NUMBERS: tuple[Any, ...] = (float("nan"), float("inf"), 2.5, -1, 10**10, 10**5000, True, "5", [1])
+"""What is no number of records. A number of thousands of digits cannot even be written out."""
+LISTING: dict[str, tuple[str, ...]] = {
+    "list_jobs": ("limit", "offset"),
+    "list": ("limit", "offset"),
+    "list_page": ("limit",),
+    "get_logs": ("limit",),
+    "get_run_history": ("limit",),
+    "get_run_page": ("limit",),
+    "list_batches": ("limit",),
+    "list_events": ("limit",),
+    "list_reviews": ("limit",),
+    "retry_jobs": ("limit",),
+}
+"""Every verb that gives a part of a list, and what says which part."""
 
 
 @pytest.mark.parametrize(("filters", "field", "words"), FILTERS, ids=[str(case[0]) for case in FILTERS])
@@ -417,11 +428,30 @@ async def test_a_wrong_filter(
     await refused(shop, lambda: getattr(shop.manager, verb)(**filters), BadInput, field, *words)
 
 
-@pytest.mark.parametrize(("verb", "arguments", "field", "words"), LIMITS)
-async def test_a_wrong_limit(
-    shop: Shop, verb: str, arguments: dict[str, Any], field: str, words: tuple[str, ...]
-) -> None:
-    await refused(shop, lambda: getattr(shop.manager, verb)(**arguments), BadInput, field, *words)
+def test_every_verb_that_takes_a_part_of_a_list_is_known() -> None:
+    told = {
+        name: tuple(each for each in inspect.signature(verb).parameters if each in ("limit", "offset"))
+        for name, verb in inspect.getmembers(AsyncJobManager, inspect.isfunction)
+    }
+    assert {name: parts for name, parts in told.items() if parts} == LISTING
+
+
+@pytest.mark.parametrize("value", [*NO_NUMBERS, 0], ids=lambda value: str(value)[:20] if value != 10**5000 else "huge")
+@pytest.mark.parametrize("verb", LISTING)
+async def test_what_is_no_number_of_records(shop: Shop, verb: str, value: Any) -> None:
+    needed = {"get_logs": ["no-such-job"], "get_run_page": [RunFilter.of()]}.get(verb, [])
+    for field in LISTING[verb]:
+        if field == "offset" and value == 0 and value is not False:
+            continue
+        act = partial(getattr(shop.manager, verb), *needed, **{field: value})
+        await refused(shop, act, BadInput, field, "whole number from", "1,000,000,000")
+
+
+@pytest.mark.parametrize("verb", ["list_page", "get_run_page"])
+@pytest.mark.parametrize("cursor", [5, 2.5, b"abc", ["a"]], ids=str)
+async def test_a_cursor_that_is_no_text(shop: Shop, verb: str, cursor: Any) -> None:
+    needed = [RunFilter.of()] if verb == "get_run_page" else []
+    await refused(shop, partial(getattr(shop.manager, verb), *needed, cursor=cursor), BadInput, "cursor", "page before")
 
 
 @pytest.mark.parametrize("cursor", ["", "from elsewhere", "é\x00"])
