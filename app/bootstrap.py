@@ -6,7 +6,7 @@ import gc
 import logging
 import os
 import sys
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Set
 from contextlib import contextmanager
 from datetime import timedelta
 from importlib import import_module
@@ -20,6 +20,7 @@ from app.jobs import (
     BadInput,
     Discovered,
     EngineOptions,
+    InProcessWaker,
     LoggingMiddleware,
     Middleware,
     NoWaker,
@@ -28,6 +29,7 @@ from app.jobs import (
     SystemClock,
     TextCodec,
     Waker,
+    Worker,
     discover,
 )
 from app.jobs.binding import bind
@@ -36,7 +38,12 @@ from app.stores.base import Store
 from app.web.loopback import is_loopback
 
 if TYPE_CHECKING:
+    from wsgiref.types import WSGIApplication
+
     from flask import Flask
+
+    from app.serve.house import House
+    from app.web.service import Service
 
     from app.web.scopes import Access
 
@@ -370,6 +377,74 @@ def make_web_app(given: Settings = settings) -> Flask:
         return Desk(manager, Streams(given.streams))
 
     return web_app(Service(make), lambda scopes: api_guard_of(given.host, access, scopes), proxies=given.proxies)
+
+
+def make_house(
+    given: Settings, fallback_url: str | None = None, *, runs_jobs: bool = True, on_end: Callable[[], None]
+) -> tuple[WSGIApplication, Service[House]]:
+    """The whole product for one process: what answers HTTP, and the service behind it, whose engine opens when asked.
+
+    The worker's routes are there where their callers can be known, or where nobody is asked at all.
+
+    Args:
+        given: the settings.
+        fallback_url: where jobs are kept, if the settings say nothing at all.
+        runs_jobs: whether jobs run in this process; the timetable is kept all the same.
+        on_end: called when the worker ends by itself.
+
+    Raises:
+        BadInput: a setting is wrong, or others could reach the server and nobody would be asked who they are.
+    """
+    from app.serve.front import front
+    from app.serve.house import House
+    from app.serve.resident import Resident
+    from app.serve.timetable import Timetable
+    from app.web.api.application import web_app
+    from app.web.api.desk import Desk
+    from app.web.api.streams import Streams
+    from app.web.auth import OPEN_ROUTES, OpenGuard, guard_of
+    from app.web.instance import Instance
+    from app.web.scopes import api_guard_of
+    from app.web.service import Part, Service
+    from app.web.worker_app import worker_app
+
+    access = access_of(given)
+    waker = make_waker(given)
+    store = store_of(given, fallback_url)
+    discover_tasks(given.task_packages)
+
+    async def make() -> House:
+        bells = InProcessWaker(also=waker)
+        manager = AsyncJobManager(runtime=make_runtime(given, store, waker=bells), worker=False)
+        await manager.open()
+        instance = Instance(manager, slots=given.concurrency, work_seconds=given.request_seconds)
+        duties: dict[str, Callable[[], Awaitable[object]]] = {"tick": instance.tick, "watchdog": instance.watch_over}
+        if runs_jobs:
+            bell = bells.bell()
+            worker = Worker(manager.runtime, concurrency=given.concurrency, ears=[bell])
+            instance = resident = Resident(manager, worker, bell, on_end)
+            resident.start()
+            duties["sweep"] = resident.sweep
+        timetable = Timetable(duties)
+        timetable.start()
+        return House(Desk(manager, Streams(given.streams)), instance, timetable)
+
+    service = Service(make)
+    web = web_app(
+        Part(service, lambda house: house.desk),
+        lambda scopes: api_guard_of(given.host, access, scopes),
+        proxies=given.proxies,
+    )
+    routes: frozenset[str] = frozenset()
+    if given.oidc_audience is not None or not (access.tokens or access.people):
+        routes = frozenset({"/tasks/tick", "/tasks/watchdog"})
+        if runs_jobs:
+            routes |= {"/pubsub/push", "/tasks/wake", "/tasks/drain"}
+    audience = given.oidc_audience
+    guard = OpenGuard() if audience is None else guard_of(given.host, audience, given.oidc_callers)
+    part = Part(service, lambda house: house.instance)
+    other = worker_app(part, guard, routes=routes, proxies=given.proxies)
+    return front(web, other, routes | OPEN_ROUTES), service
 
 
 def calm_collector() -> None:

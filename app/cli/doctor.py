@@ -94,14 +94,14 @@ class Examination:
         return all(finding.ok for finding in self.findings)
 
 
-def _where(settings: Settings) -> str:
+def where_jobs_are(settings: Settings) -> str:
     """Where jobs are kept, without any password."""
     from app.bootstrap import names_a_store
 
     if settings.store_url is not None:
         return shown_url(settings.store_url)
     if not names_a_store(settings):
-        return f"{FALLBACK_URL}, because no setting names one"
+        return FALLBACK_URL
     database = settings.storage.database
     if settings.job.store_type != "database":
         return f"{settings.job.store_type}:{settings.job.store_path}"
@@ -118,7 +118,12 @@ def _unknown_variables(settings: Settings) -> list[str]:
 
 
 def _examine_settings(examination: Examination, settings: Settings) -> None:
-    says = f"jobs are kept in {_where(settings)}" + (f", prefix {settings.prefix}" if settings.prefix else "")
+    from app.bootstrap import names_a_store
+
+    because = "" if names_a_store(settings) else ", because no setting names one"
+    says = f"jobs are kept in {where_jobs_are(settings)}{because}" + (
+        f", prefix {settings.prefix}" if settings.prefix else ""
+    )
     unknown = _unknown_variables(settings)
     ignored = f"; ignored, because no setting is called so: {', '.join(unknown)}" if unknown else ""
     examination.add("settings", True, says + ignored)

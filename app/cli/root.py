@@ -23,6 +23,7 @@ from app.cli import (
     reviews,
     runs,
     schedules,
+    serve,
     tokens,
     types,
     worker,
@@ -52,6 +53,7 @@ jobs.app.command("watch")(follow.watch)
 jobs.app.command("stats")(follow.stats)
 app.command("demo")(demo.demo)
 app.command("enqueue")(enqueue.enqueue)
+app.command("serve")(serve.serve)
 app.command("worker")(worker.worker)
 app.command("watchdog")(worker.watchdog)
 app.command("tick")(schedules.tick)

@@ -10,8 +10,8 @@ import logging
 import os
 import shutil
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractContextManager, asynccontextmanager, nullcontext, redirect_stdout
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TypeVar
 
@@ -86,13 +86,21 @@ def logs_to_stderr(*, verbose: bool = False) -> None:
 
 def run(work: Callable[[], Awaitable[R]]) -> R:
     """Run a command's work; errors become one line on standard error and an exit code."""
-    from app.stores.base import StoreError
 
     async def whole() -> R:
         return await work()
 
-    try:
+    with errors_as_exit_codes():
         return asyncio.run(whole())
+
+
+@contextmanager
+def errors_as_exit_codes() -> Iterator[None]:
+    """Errors of the work in this block become one line on standard error and an exit code."""
+    from app.stores.base import StoreError
+
+    try:
+        yield
     except BadInput as error:
         problem(f"{error.code}: {error}")
         raise typer.Exit(WRONG_USE) from None

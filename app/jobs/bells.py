@@ -9,7 +9,7 @@ from heapq import heappop, heappush
 
 from app.jobs.clock import Clock, SystemClock
 from app.jobs.waiting import first_of
-from app.jobs.waking import Hint
+from app.jobs.waking import Hint, NoWaker, Waker
 
 HORIZON = timedelta(hours=1)
 """Times further ahead are not kept: workers look at what is stored more often than that."""
@@ -71,10 +71,12 @@ class InProcessWaker:
 
     Args:
         clock: the time.
+        also: is told too: of workers elsewhere.
     """
 
-    def __init__(self, clock: Clock | None = None) -> None:
+    def __init__(self, clock: Clock | None = None, also: Waker | None = None) -> None:
         self._clock = clock or SystemClock()
+        self._also = also or NoWaker()
         self._bells: list[Bell] = []
 
     def bell(self) -> Bell:
@@ -88,7 +90,9 @@ class InProcessWaker:
         for bell in self._bells:
             for hint in hints:
                 bell.ring(hint.at)
+        await self._also.wake(hints)
 
     async def close(self) -> None:
-        """Forget the bells."""
+        """Forget the bells, and let go of the other waker."""
         self._bells.clear()
+        await self._also.close()

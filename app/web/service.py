@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Awaitable, Callable
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from app.jobs import LoopThread
 
@@ -25,6 +25,21 @@ class Served(Protocol):
 
 
 S = TypeVar("S", bound=Served)
+
+
+P = TypeVar("P")
+Asked_co = TypeVar("Asked_co", covariant=True)
+
+
+class Asked(Protocol[Asked_co]):
+    """Something on the loop that request threads ask."""
+
+    def wait_for(self, work: Callable[[Asked_co], Awaitable[R]]) -> R:
+        """Let it do something, and wait for its answer.
+
+        Raises:
+            StoreError: the store could not be opened; the next request tries again.
+        """
 
 
 class Service(Generic[S]):
@@ -54,6 +69,14 @@ class Service(Generic[S]):
 
         return loop.call(whole())
 
+    def begin(self) -> None:
+        """Make the instance now, not with the first request.
+
+        Raises:
+            Exception: what making it raises.
+        """
+        self._begun()
+
     def _begun(self) -> tuple[LoopThread, S]:
         with self._lock:
             if self._loop is None:
@@ -80,3 +103,23 @@ class Service(Generic[S]):
                 self._loop.call(self._instance.close())
             if self._loop is not None:
                 self._loop.stop()
+
+
+class Part(Generic[P]):
+    """A part of what a service has made, for an application that needs no more of it.
+
+    Args:
+        whole: the service. Whoever has it ends it.
+        part: finds the part.
+    """
+
+    def __init__(self, whole: Service[S], part: Callable[[S], P]) -> None:
+        def wait_for(work: Callable[[P], Awaitable[R]]) -> R:
+            return whole.wait_for(lambda made: work(part(made)))
+
+        self._wait_for: Callable[[Callable[[P], Awaitable[Any]]], Any] = wait_for
+
+    def wait_for(self, work: Callable[[P], Awaitable[R]]) -> R:
+        """See `Asked.wait_for`."""
+        answer: R = self._wait_for(work)
+        return answer

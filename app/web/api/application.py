@@ -31,7 +31,7 @@ from app.web.api.views import Problem
 from app.web.auth import Guard, protect
 from app.web.headers import harden
 from app.web.problems import answer_problems, problem
-from app.web.service import Service
+from app.web.service import Asked
 from app.web.tokens import Scope
 
 BODY_BYTES = 10 * 1024 * 1024
@@ -105,7 +105,7 @@ class ApiApplication(OpenAPI):
     json_provider_class = StrictJson
 
 
-def web_app(service: Service[Desk], guard: Callable[[Mapping[str, Scope]], Guard], *, proxies: int = 0) -> Flask:
+def web_app(service: Asked[Desk], guard: Callable[[Mapping[str, Scope]], Guard], *, proxies: int = 0) -> Flask:
     """The application of the web service.
 
     Args:

@@ -19,7 +19,7 @@ from app.cloud.oidc import Caller
 from app.jobs import AsyncJobManager
 from app.web.api.desk import Desk
 from app.web.problems import MEDIA_TYPE
-from app.web.service import Service
+from app.web.service import Asked
 from app.web.tokens import Scope
 
 R = TypeVar("R")
@@ -46,7 +46,7 @@ class Routes:
         service: what answers.
     """
 
-    def __init__(self, service: Service[Desk]) -> None:
+    def __init__(self, service: Asked[Desk]) -> None:
         self.service = service
         self.scopes: dict[str, Scope] = {}
         """What each route asks for, by its endpoint."""
