@@ -87,7 +87,7 @@ def _rules() -> _Rules:
 class Profile:
     """What is compared of an exercise, worked out once."""
 
-    __slots__ = ("_mentioned", "base", "equipment", "exercise", "family", "modifiers", "opening", "text", "words")
+    __slots__ = ("_mentioned", "base", "equipment", "exercise", "family", "modifiers", "text", "words")
 
     def __init__(self, exercise: Exercise) -> None:
         rules = _rules()
@@ -103,13 +103,13 @@ class Profile:
         self.equipment = None if equipment is None else rules.same_equipment.get(equipment, equipment)
         """As the name has it where it contradicts the record; None if neither says anything."""
         self.text = " ".join(_WORD.findall(fold(" ".join(exercise.execution_notes))))
-        self.opening = f" {self.text[:OPENING]} "
         self._mentioned: tuple[str, ...] | None = None
 
     def tells(self, modifier: str) -> bool:
         """Whether the opening of the text says what this modifier means."""
         phrases = _rules().told.get(modifier, ())
-        return f" {modifier.replace('-', ' ')} " in self.opening or any(phrase in self.opening for phrase in phrases)
+        opening = f" {self.text[:OPENING]} "
+        return f" {modifier.replace('-', ' ')} " in opening or any(phrase in opening for phrase in phrases)
 
     def may_use(self, equipment: str) -> bool:
         """Whether the text, where nothing else gives equipment, speaks of this one."""
