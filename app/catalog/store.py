@@ -173,7 +173,7 @@ class CatalogStore:
             *(Target(kind=TargetKind.ALIAS, id=each) for each in slugs),
         ]
         found |= await self.read(each for each in related if each not in found)
-        return _snapshot_of(found.values(), frozenset(whole))
+        return snapshot_of(found.values(), frozenset(whole))
 
     async def add_new(self, exercises: Iterable[Exercise]) -> ImportCount:
         """Store the exercises that are not there yet, known by source or id; the others stay as they are.
@@ -253,7 +253,8 @@ def _kind_of(item: Alias | Family) -> TargetKind:
     return TargetKind.ALIAS if isinstance(item, Alias) else TargetKind.FAMILY
 
 
-def _snapshot_of(documents: Iterable[Document], whole: frozenset[str]) -> Snapshot:
+def snapshot_of(documents: Iterable[Document], whole: frozenset[str] | None = None) -> Snapshot:
+    """A snapshot of these records; `whole` are the families that are all there, None for every family."""
     exercises: dict[str, Exercise] = {}
     aliases: dict[str, Alias] = {}
     families: dict[str, Family] = {}
