@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, cast
 from urllib.parse import urlsplit
 
+from app import __version__
 from app.jobs import (
     AsyncJobManager,
     BadInput,
@@ -42,10 +43,10 @@ if TYPE_CHECKING:
 
     from flask import Flask
 
+    from app.cloud.telemetry import Telemetry
     from app.serve.house import House
-    from app.web.service import Service
-
     from app.web.scopes import Access
+    from app.web.service import Service
 
 SHIPPED_TASKS = ("app.catalog.tasks",)
 """Packages of job types that come with Torpor."""
@@ -222,8 +223,30 @@ def discover_tasks(packages: Iterable[str]) -> Discovered:
     return discover((*SHIPPED_TASKS, *packages), look_in=Path.cwd())
 
 
+def make_telemetry(given: Settings, service: str = "torpor") -> Telemetry | None:
+    """This process's telemetry as the settings say; None, and nothing imported for it, where it is off.
+
+    Args:
+        given: the settings.
+        service: the name of the service, unless OTEL_SERVICE_NAME says another.
+
+    Raises:
+        BadInput: what a variable asks for is not there, or Google knows no account of this process.
+    """
+    if given.telemetry == "off" or os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        return None
+    from app.cloud.telemetry import telemetry_to
+
+    return telemetry_to(given.telemetry, service, __version__)
+
+
 def make_runtime(
-    given: Settings, store: Store | None = None, fallback_url: str | None = None, *, waker: Waker | None = None
+    given: Settings,
+    store: Store | None = None,
+    fallback_url: str | None = None,
+    *,
+    waker: Waker | None = None,
+    telemetry: Telemetry | None = None,
 ) -> Runtime:
     """An engine from settings; nothing is opened, and nothing discovered.
 
@@ -232,18 +255,23 @@ def make_runtime(
         store: where jobs are kept; by default the settings say.
         fallback_url: where to, if the settings say nothing at all.
         waker: what tells sleeping workers; by default the settings say.
+        telemetry: what is told of its jobs, around whatever else is.
 
     Raises:
         BadInput: a setting that names no store, or see `make_waker`.
     """
-    return Runtime(
+    waker = waker or make_waker(given)
+    runtime = Runtime(
         store or store_of(given, fallback_url),
         options=options_of(given),
         text_codec=text_codec_of(given),
-        middleware=middleware_of(given),
+        middleware=[*(telemetry.middleware if telemetry is not None else ()), *middleware_of(given)],
         application={"catalog_apply_enabled": given.catalog_apply_enabled},
-        waker=waker or make_waker(given),
+        waker=waker if telemetry is None else telemetry.waker(waker),
     )
+    if telemetry is not None:
+        telemetry.attach(runtime)
+    return runtime
 
 
 def default_engine(store: Store | None = None) -> Runtime:
@@ -256,7 +284,10 @@ def default_engine(store: Store | None = None) -> Runtime:
         BadInput: a setting that names no store.
     """
     discover_tasks(settings.task_packages)
-    return make_runtime(settings, store)
+    telemetry = make_telemetry(settings)
+    if telemetry is not None:
+        telemetry.start()
+    return make_runtime(settings, store, telemetry=telemetry)
 
 
 MARGIN_SHARE = 0.1
@@ -332,15 +363,31 @@ def make_worker_app(routes: Set[str], given: Settings = settings) -> Flask:
     log_as(given)
     guard = guard_of(given.host, given.oidc_audience, given.oidc_callers)
     waker = make_waker(given)
+    telemetry = make_telemetry(given, f"torpor-{given.service}")
     discover_tasks(given.task_packages)
     margin = min(MARGIN_SECONDS, given.request_seconds * MARGIN_SHARE)
 
     async def make() -> Instance:
-        manager = AsyncJobManager(runtime=make_runtime(given, waker=waker), worker=False)
+        manager = AsyncJobManager(runtime=make_runtime(given, waker=waker, telemetry=telemetry), worker=False)
         await manager.open()
         return Instance(manager, slots=given.concurrency, work_seconds=given.request_seconds - margin)
 
-    return worker_app(Service(make), guard, routes=frozenset(routes), proxies=given.proxies)
+    service = Service(make, on_closed=_closing(telemetry))
+    app = worker_app(service, guard, routes=frozenset(routes), proxies=given.proxies, telemetry=telemetry)
+    return _traced(app, telemetry)
+
+
+def _closing(telemetry: Telemetry | None) -> Callable[[], None] | None:
+    return None if telemetry is None else telemetry.close
+
+
+def _traced(app: Flask, telemetry: Telemetry | None) -> Flask:
+    """The application, its requests under spans where there is telemetry."""
+    if telemetry is not None:
+        from app.web.traced import TracedApp
+
+        app.wsgi_app = TracedApp(app.wsgi_app, telemetry)  # type: ignore[method-assign]
+    return app
 
 
 def access_of(given: Settings) -> Access:
@@ -369,14 +416,17 @@ def make_web_app(given: Settings = settings) -> Flask:
     log_as(given)
     access = access_of(given)
     waker = make_waker(given)
+    telemetry = make_telemetry(given, f"torpor-{given.service}")
     discover_tasks(given.task_packages)
 
     async def make() -> Desk:
-        manager = AsyncJobManager(runtime=make_runtime(given, waker=waker), worker=False)
+        manager = AsyncJobManager(runtime=make_runtime(given, waker=waker, telemetry=telemetry), worker=False)
         await manager.open()
         return Desk(manager, Streams(given.streams))
 
-    return web_app(Service(make), lambda scopes: api_guard_of(given.host, access, scopes), proxies=given.proxies)
+    service = Service(make, on_closed=_closing(telemetry))
+    app = web_app(service, lambda scopes: api_guard_of(given.host, access, scopes), proxies=given.proxies)
+    return _traced(app, telemetry)
 
 
 def make_house(
@@ -410,12 +460,13 @@ def make_house(
 
     access = access_of(given)
     waker = make_waker(given)
+    telemetry = make_telemetry(given, "torpor-serve")
     store = store_of(given, fallback_url)
     discover_tasks(given.task_packages)
 
     async def make() -> House:
         bells = InProcessWaker(also=waker)
-        manager = AsyncJobManager(runtime=make_runtime(given, store, waker=bells), worker=False)
+        manager = AsyncJobManager(runtime=make_runtime(given, store, waker=bells, telemetry=telemetry), worker=False)
         await manager.open()
         instance = Instance(manager, slots=given.concurrency, work_seconds=given.request_seconds)
         duties: dict[str, Callable[[], Awaitable[object]]] = {"tick": instance.tick, "watchdog": instance.watch_over}
@@ -429,7 +480,7 @@ def make_house(
         timetable.start()
         return House(Desk(manager, Streams(given.streams)), instance, timetable)
 
-    service = Service(make)
+    service = Service(make, on_closed=_closing(telemetry))
     web = web_app(
         Part(service, lambda house: house.desk),
         lambda scopes: api_guard_of(given.host, access, scopes),
@@ -443,8 +494,11 @@ def make_house(
     audience = given.oidc_audience
     guard = OpenGuard() if audience is None else guard_of(given.host, audience, given.oidc_callers)
     part = Part(service, lambda house: house.instance)
-    other = worker_app(part, guard, routes=routes, proxies=given.proxies)
-    return front(web, other, routes | OPEN_ROUTES), service
+    other = worker_app(part, guard, routes=routes, proxies=given.proxies, telemetry=telemetry)
+    if telemetry is not None:
+        telemetry.start()
+    whole = front(_traced(web, telemetry), _traced(other, telemetry), routes | OPEN_ROUTES)
+    return whole, service
 
 
 def calm_collector() -> None:

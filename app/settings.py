@@ -131,6 +131,9 @@ class Settings(BaseSettings):
     """The server's port; 0 takes a free one. `PORT` is what Cloud Run sets."""
     log_format: Literal["auto", "text", "json"] = "auto"
     """How a server logs: lines for people, or JSON for Cloud Logging. `auto` is JSON on Cloud Run, else text."""
+    telemetry: Literal["off", "otlp", "google"] = "off"
+    """Whether traces and metrics are exported: `otlp` to the collector that the variables `OTEL_EXPORTER_OTLP_…` name,
+    `google` to Google Cloud; see docs/telemetry.md."""
     request_seconds: Seconds = 300.0
     """How long a request may take: the service's timeout or the subscription's ack deadline, whichever is less. Work
     ends ten seconds, or a tenth, before."""

@@ -59,14 +59,15 @@ async def engine(*, run_if_alone: bool = False) -> AsyncIterator[AsyncJobManager
     Args:
         run_if_alone: run jobs in this process too if no other could, as on the memory store.
     """
-    from app.bootstrap import discover_tasks, make_runtime
+    from app.bootstrap import discover_tasks, make_runtime, make_telemetry
     from app.settings import settings
 
     with prints_to_stderr():
         discover_tasks(settings.task_packages)
-    runtime = make_runtime(settings, fallback_url=FALLBACK_URL)
+    telemetry = make_telemetry(settings)
+    runtime = make_runtime(settings, fallback_url=FALLBACK_URL, telemetry=telemetry)
     runs_jobs = run_if_alone and runtime.store.limits().single_process
-    with prints_to_stderr() if runs_jobs else nullcontext():
+    with prints_to_stderr() if runs_jobs else nullcontext(), nullcontext() if telemetry is None else telemetry:
         async with AsyncJobManager(runtime=runtime, worker=runs_jobs) as manager:
             yield manager
 

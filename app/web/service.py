@@ -25,8 +25,6 @@ class Served(Protocol):
 
 
 S = TypeVar("S", bound=Served)
-
-
 P = TypeVar("P")
 Asked_co = TypeVar("Asked_co", covariant=True)
 
@@ -47,10 +45,12 @@ class Service(Generic[S]):
 
     Args:
         make: puts the instance together, on the loop.
+        on_closed: called when all of it is closed.
     """
 
-    def __init__(self, make: Callable[[], Awaitable[S]]) -> None:
+    def __init__(self, make: Callable[[], Awaitable[S]], *, on_closed: Callable[[], None] | None = None) -> None:
         self._make = make
+        self._on_closed = on_closed
         self._lock = threading.Lock()
         self._loop: LoopThread | None = None
         self._instance: S | None = None
@@ -103,6 +103,8 @@ class Service(Generic[S]):
                 self._loop.call(self._instance.close())
             if self._loop is not None:
                 self._loop.stop()
+        if self._on_closed is not None:
+            self._on_closed()
 
 
 class Part(Generic[P]):

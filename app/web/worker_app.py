@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import nullcontext
+from typing import TYPE_CHECKING
 
 from flask import Flask, Response, jsonify, request
 from werkzeug.exceptions import HTTPException
@@ -24,13 +26,23 @@ from app.web.instance import Answer, Instance, ShuttingDown
 from app.web.problems import answer_problems, problem
 from app.web.service import Asked
 
+if TYPE_CHECKING:
+    from app.cloud.telemetry import Telemetry
+
 logger = logging.getLogger(__name__)
 
 BODY_BYTES = 1024 * 1024
 """A pushed hint has a few hundred bytes."""
 
 
-def worker_app(service: Asked[Instance], guard: Guard, *, routes: frozenset[str], proxies: int = 0) -> Flask:
+def worker_app(
+    service: Asked[Instance],
+    guard: Guard,
+    *,
+    routes: frozenset[str],
+    proxies: int = 0,
+    telemetry: Telemetry | None = None,
+) -> Flask:
     """The application of a worker service.
 
     Args:
@@ -38,6 +50,7 @@ def worker_app(service: Asked[Instance], guard: Guard, *, routes: frozenset[str]
         guard: who may call.
         routes: which of the routes it has: a service has only those that its callers need.
         proxies: how many proxies in front say for whom they call.
+        telemetry: what is told of wake-ups.
     """
     app = Flask("torpor.worker")
     harden(app, body_bytes=BODY_BYTES, proxies=proxies)
@@ -60,7 +73,8 @@ def worker_app(service: Asked[Instance], guard: Guard, *, routes: frozenset[str]
         except (MalformedHint, HTTPException, RecursionError) as error:
             logger.error("a wake-up was dropped: %s", error)  # noqa: TRY400 - no fault of this code
             return jsonify(outcome="malformed")
-        return _told(service.wait_for(lambda instance: instance.push(hint)))
+        with nullcontext() if telemetry is None else telemetry.woken(hint):
+            return _told(service.wait_for(lambda instance: instance.push(hint)))
 
     def push() -> Response:
         return woken(hint_of)

@@ -41,6 +41,7 @@ VALUES = {
     "TORPOR_TASK_PACKAGES": "one,two.three",
     "TORPOR_CATALOG_APPLY_ENABLED": "true",
     "TORPOR_LOG_FORMAT": "json",
+    "TORPOR_TELEMETRY": "otlp",
     "TORPOR_SERVICE": "watchdog_worker",
     "TORPOR_OIDC_CALLERS": '{"push@project.iam": ["/pubsub/push"]}',
     "TORPOR_PROXIES": "1",
