@@ -144,7 +144,9 @@ def bases_apart(one: frozenset[str], other: frozenset[str]) -> str | None:
     """What says that two bases, as sets of words, name different movements; None if nothing does."""
     rules = _rules()
     only_one, only_other = one - other, other - one
-    telling = rules.kinds if not only_one or not only_other else frozenset[str]()
+    # A part of the body is no name of its own: a hammer curl is to a biceps curl what it is to a curl.
+    renamed = only_one - rules.body and only_other - rules.body
+    telling = frozenset[str]() if renamed else rules.kinds
     kinds = [word for word in sorted(only_one | only_other) if word in telling or any(map(str.isdigit, word))]
     if kinds:
         return f"{' '.join(kinds)} makes it a movement of its own"
