@@ -40,6 +40,7 @@ async def create_proposed(
     Raises:
         BadInput: a payload does not fit its type; jobs of earlier steps may have been created.
     """
+    began = manager.runtime.clock.now()
     ordered = in_order(proposals)
     parents = waits_for(ordered)
     made: dict[int, Job] = {}
@@ -63,7 +64,9 @@ async def create_proposed(
             for place in ready
         ]
         made.update(zip(ready, await _create(manager, requests), strict=True))
-    new = [made[place] for place in range(len(ordered)) if not made[place].existing]
+    jobs = [made[place] for place in range(len(ordered))]
+    # A call that was refused for one of its jobs may have created the others, which are then found.
+    new = [job for job in jobs if not job.existing or job.created_at >= began]
     return CreatedJobs(tuple(new), len(ordered) - len(new))
 
 

@@ -23,6 +23,7 @@ MAX_EXERCISES = 5_000
 MAX_READ = 1000
 """Entries of token lists that one query reads. On the 873 real records, four times as many find nothing better."""
 MIN_NOTES = 2
+_LEARNED_FROM = (ExerciseStatus.ACTIVE, ExerciseStatus.MERGED)
 NEIGHBOURS = 9
 
 _WORDS = re.compile(r"[a-z]{3,}")
@@ -56,7 +57,8 @@ class ReferenceIndex:
     """An index over the well-described exercises among those given.
 
     Args:
-        exercises: active ones with two execution notes or more are taken, at most `max_exercises`, in their order.
+        exercises: active and merged ones with two execution notes or more are taken, at most `max_exercises`, in their
+            order. Merged ones say as much as before: that doubles are folded must not change what is concluded.
         max_exercises: the most that the index holds, which bounds its memory and the time to make it.
     """
 
@@ -65,7 +67,7 @@ class ReferenceIndex:
         for exercise in exercises:
             if len(taken) == max_exercises:
                 break
-            if exercise.status is ExerciseStatus.ACTIVE and len(exercise.execution_notes) >= MIN_NOTES:
+            if exercise.status in _LEARNED_FROM and len(exercise.execution_notes) >= MIN_NOTES:
                 taken.append((exercise, _tokens(exercise)))
         frequency = Counter(token for _, tokens in taken for token in tokens)
         self._rarity = {token: math.log(1 + len(taken) / count) for token, count in frequency.items()}

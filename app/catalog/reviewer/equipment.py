@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from app.catalog.enrichment import DEFAULT_THRESHOLD, DeterministicEnricher, FieldSpec, ReferenceIndex
-from app.catalog.exercise import Exercise, ExerciseStatus
+from app.catalog.exercise import Exercise
 from app.catalog.reviewer.maintenance import EquipmentFinder
 
 _SPEC = FieldSpec(path="equipment")
@@ -18,7 +18,7 @@ def equipment_finder(given: Iterable[Exercise], threshold: float = DEFAULT_THRES
         given: the catalogue without what enrichers wrote, in the order of its creation: what enrichment learns from.
         threshold: the least confidence, from 0 to 1, that counts.
     """
-    known: Mapping[str, Exercise] = {each.id: each for each in given if each.status is ExerciseStatus.ACTIVE}
+    known: Mapping[str, Exercise] = {each.id: each for each in given}
     enricher = DeterministicEnricher(ReferenceIndex(known.values()))
 
     def find(exercise: Exercise) -> tuple[str, ...]:

@@ -109,11 +109,12 @@ def scan_family(
 def propose_jobs(findings: Iterable[FamilyFinding]) -> list[ProposedJob]:
     """Jobs for `findings`, in the order in which they should run.
 
-    At most one of a type for each family, but for fixes, which are one for an exercise; enrichment in batches of
-    `ENRICH_BATCH`. What no job is sure about is left to a person: its family is audited.
+    At most one of a type for each family, but for fixes, which are one for an exercise, and audits, one for each kind
+    of finding; enrichment in batches of `ENRICH_BATCH`. What no job is sure about is left to a person: its family is
+    audited.
     """
     normalize: dict[str, list[FamilyFinding]] = {}
-    audit: dict[str, list[FamilyFinding]] = {}
+    audit: dict[tuple[str, FindingCode], list[FamilyFinding]] = {}
     enrich: list[FamilyFinding] = []
     jobs: list[ProposedJob] = []
     for finding in findings:
@@ -127,10 +128,10 @@ def propose_jobs(findings: Iterable[FamilyFinding]) -> list[ProposedJob]:
             jobs.append(_fix(finding, found))
             normalize.setdefault(finding.family_slug, [])
         else:
-            audit.setdefault(finding.family_slug, []).append(finding)
+            audit.setdefault((finding.family_slug, finding.code), []).append(finding)
     jobs.extend(_enrich(enrich[start : start + ENRICH_BATCH]) for start in range(0, len(enrich), ENRICH_BATCH))
     jobs.extend(_normalize(slug, lacking) for slug, lacking in normalize.items())
-    jobs.extend(_audit(slug, seen) for slug, seen in audit.items())
+    jobs.extend(_audit(slug, code, seen) for (slug, code), seen in audit.items())
     return in_order(jobs)
 
 
@@ -156,10 +157,13 @@ def _normalize(slug: str, findings: Sequence[FamilyFinding]) -> ProposedJob:
     return ProposedJob("family_normalize", {"family_slug": slug}, reason, (slug,), state)
 
 
-def _audit(slug: str, findings: Sequence[FamilyFinding]) -> ProposedJob:
-    codes = ", ".join(sorted({finding.code.value for finding in findings}))
-    state = state_of(f"{finding.code} {finding.exercise_ids}" for finding in findings)
-    return ProposedJob("family_audit", {"family_slug": slug}, codes, (slug,), state)
+def _audit(slug: str, code: FindingCode, findings: Sequence[FamilyFinding]) -> ProposedJob:
+    # One for each code, so that what is mended of the one does not make the other look new.
+    state = state_of((code, *(finding.exercise_ids for finding in findings)))
+    reason = (
+        f"{code}: {' | '.join(finding.evidence.get('name', '') or finding.evidence['names'] for finding in findings)}"
+    )
+    return ProposedJob("family_audit", {"family_slug": slug}, reason, (slug,), state)
 
 
 def _group(exercises: Iterable[Exercise]) -> list[_Family]:

@@ -1,5 +1,5 @@
 """The catalogue's job types; importing this package registers them."""
 
-from app.catalog.tasks import aliases, duplicates, enrich, scan, shard
+from app.catalog.tasks import aliases, duplicates, enrich, plans, scan, shard
 
-__all__ = ["aliases", "duplicates", "enrich", "scan", "shard"]
+__all__ = ["aliases", "duplicates", "enrich", "plans", "scan", "shard"]

@@ -119,7 +119,7 @@ async def catalog_enrich_field_shard(ctx: JobContext, payload: EnrichShard) -> d
 
 
 async def _make_enricher(catalog: CatalogStore) -> Enricher:
-    known = [stored.given for stored in await catalog.all("active", limit=MAX_EXERCISES)]
+    known = [stored.given for stored in await catalog.all(limit=MAX_EXERCISES)]
     # In a thread: renewals of this worker's other jobs must not wait for it.
     return DeterministicEnricher(await asyncio.to_thread(ReferenceIndex, known))
 
