@@ -158,7 +158,7 @@ class CatalogStore:
             *(self._members(slug) for slug in families),
             *(self.with_slug(slug) for slug in sorted(touches.slugs)),
             *(self.aliases_to(Target(kind=TargetKind.EXERCISE, id=each)) for each in sorted(touches.aliases_of)),
-            *(self.aliases_to(Target(kind=TargetKind.FAMILY, id=each)) for each in sorted(touches.families)),
+            *(self.aliases_to(Target(kind=TargetKind.FAMILY, id=each)) for each in families),
         )
         for part in parts:
             found |= part

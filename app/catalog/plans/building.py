@@ -66,18 +66,25 @@ def rename_exercise(
 
 
 def patch_exercises(
-    exercise_ids: Sequence[str], patch: Patch, *, rationale: str = "", risk: Risk | None = None
+    exercise_ids: Sequence[str],
+    patch: Patch,
+    *,
+    enriched: Iterable[str] = (),
+    rationale: str = "",
+    risk: Risk | None = None,
 ) -> Operation:
     """Write the same fields of one exercise or several. Null takes an attribute or a legacy field away.
 
     Args:
         exercise_ids: which; at most `MAX_TARGETS`.
         patch: values by path, such as `equipment`, `attributes.tempo` or `legacy.old_field`.
+        enriched: the paths whose values an enricher found.
         rationale: why, for people.
         risk: by default the least of the kind.
     """
     targets = [exercise_target(each) for each in exercise_ids]
-    return _operation(OperationKind.PATCH_EXERCISE, targets, patch, rationale, risk)
+    operation = _operation(OperationKind.PATCH_EXERCISE, targets, patch, rationale, risk)
+    return operation.model_copy(update={"enriched": tuple(sorted(enriched))})
 
 
 def merge_exercise(

@@ -121,6 +121,8 @@ class Operation(BaseModel):
     after: Preview = Field(default_factory=dict)
     rationale: str = Field(default="", max_length=4_000)
     """Why, for people."""
+    enriched: tuple[str, ...] = ()
+    """The paths of the patch whose values an enricher found: guesses, from which nothing more may be concluded."""
     risk: Risk = Risk.LOW
     idempotency_seed: str = Field(default="", max_length=200)
     """Tells apart two operations of one plan that do the same; the plan gives the operation's id if it is empty."""

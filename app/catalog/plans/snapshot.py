@@ -89,7 +89,7 @@ class Touches:
     exercises: frozenset[str] = frozenset()
     """Ids."""
     families: frozenset[str] = frozenset()
-    """Slugs: their registry entries, all their exercises, and the alias records of those exercises' slugs."""
+    """Slugs: their entries, all their exercises, the aliases that lead to them, and those of the exercises' slugs."""
     families_of: frozenset[str] = frozenset()
     """Ids of exercises whose whole families are read as well."""
     aliases: frozenset[str] = frozenset()

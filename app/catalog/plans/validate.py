@@ -46,18 +46,23 @@ def validate(plan: ChangePlan, snapshot: Snapshot, at: datetime | None = None) -
     """
     case = case_of(plan, snapshot, at or plan.made_at or _ANY_TIME)
     findings: list[Finding] = []
-    told: set[tuple[str, str]] = set()
     for rule in RULES:
         for finding in rule(case):
-            place = (finding.operation, finding.field)
-            if finding.operation and finding.field and finding.code != "DOUBLE_OPERATION_ID":
-                if place in told and _follows(finding, findings):
-                    continue
-                told.add(place)
-            findings.append(finding)
+            names_a_field = finding.operation and finding.field and finding.code != "DOUBLE_OPERATION_ID"
+            if not names_a_field or not _follows(finding, findings):
+                findings.append(finding)
     return tuple(findings)
 
 
 def _follows(finding: Finding, earlier: list[Finding]) -> bool:
-    """Whether an earlier error about the same field explains this one."""
-    return any(each.is_error and (each.operation, each.field) == (finding.operation, finding.field) for each in earlier)
+    """Whether an earlier error about the same field explains this one.
+
+    A value that does not fit is told by the model of the record, whose fields have other names than the plan's: any
+    error about the operation may explain it.
+    """
+    return any(
+        each.is_error
+        and each.operation == finding.operation
+        and (each.field == finding.field or finding.code == "BAD_VALUE")
+        for each in earlier
+    )

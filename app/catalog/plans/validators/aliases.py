@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from app.catalog.aliases import Alias
 from app.catalog.exercise import Exercise, ExerciseStatus
 from app.catalog.families import FamilyStatus
+from app.catalog.plans.building import upsert_alias
 from app.catalog.plans.finding import Finding
 from app.catalog.plans.fix import Fix
-from app.catalog.plans.operation import OperationKind
+from app.catalog.plans.operation import OperationKind, alias_target
 from app.catalog.plans.snapshot import Snapshot
-from app.catalog.plans.validators.case import Case, Step, error, removing, setting
+from app.catalog.plans.validators.case import Case, Step, adding, error, removing, setting
 
 _GIVING_SLUGS = (OperationKind.RENAME_EXERCISE, OperationKind.CREATE_EXERCISE)
 
@@ -45,19 +46,28 @@ def check_aliases(case: Case) -> Iterator[Finding]:
 
 
 def check_left_aliases(case: Case) -> Iterator[Finding]:
-    """No alias that the plan leaves alone leads to an exercise that it merges."""
+    """No alias that the plan leaves alone leads to a family that it empties."""
     changed = {target for step in case.steps for target in step.changes}
     for alias in case.after.aliases.values():
-        exercise = case.after.exercises.get(alias.exercise_id or "")
-        before = case.before.exercises.get(alias.exercise_id or "")
-        if exercise is None or before is None or exercise.status is not ExerciseStatus.MERGED:
+        slug = alias.family_slug or ""
+        if alias_target(alias.id) in changed or not stands(alias, case.before) or stands(alias, case.after):
             continue
-        if before.status is ExerciseStatus.MERGED or any(target.id == alias.id for target in changed):
-            continue
-        step = case.last_of([exercise.id])
+        step = _emptying(case, slug)
         if step is not None:
-            message = f"the alias {alias.id!r} leads to {exercise.id!r}, which is merged; let it lead on"
-            yield error(step.operation, "ORPHANED_ALIAS", "targets", message)
+            entry = case.after.families.get(slug)
+            into = entry.merged_into if entry is not None else None
+            message = f"the alias {alias.id!r} leads to family {slug!r}, which the plan empties; let it lead on"
+            why = f"{slug} is empty then"
+            new = upsert_alias(alias.slug, family_slug=into, reason=alias.reason, rationale=why) if into else None
+            fix = adding(case.steps[-1].operation, new, why) if new is not None else None
+            yield error(step.operation, "ORPHANED_ALIAS", f"targets of {alias.id}", message, fix)
+
+
+def _emptying(case: Case, family_slug: str) -> Step | None:
+    """The last step that takes exercises out of a family, or closes it."""
+    gone = [each.id for each in case.before.members(family_slug)]
+    closing = (step for step in reversed(case.steps) if family_slug in step.operation.family_slugs())
+    return next(closing, None) or case.last_of(gone)
 
 
 def _check_alias(case: Case, step: Step, alias: Alias) -> Iterator[Finding]:

@@ -43,7 +43,7 @@ CODES: Mapping[str, str] = {
     "CONTRASTING_NAMES": "two exercises to be merged are opposite movements",
     "DIFFERENT_EQUIPMENT": "two exercises to be merged are done with different equipment",
     # the state afterwards
-    "ORPHANED_ALIAS": "an alias that the plan does not touch would lead to what it takes away",
+    "ORPHANED_ALIAS": "an alias that the plan leaves as it is would lead to a family that it empties",
     "POST_CHECK_FAILED": "what the plan itself says must be true afterwards would not be",
     # found while applying
     "BAD_PLAN": "a plan that a person gave is none",

@@ -87,7 +87,7 @@ def check_closed_families(case: Case) -> Iterator[Finding]:
 def check_merges(case: Case) -> Iterator[Finding]:
     """However alike two texts are, opposite movements are never merged."""
     for step in case.steps:
-        if step.kind is not OperationKind.MERGE_EXERCISE:
+        if step.kind is not OperationKind.MERGE_EXERCISE or step.problem is not None:
             continue
         ids = step.operation.exercise_ids()
         into = step.before.exercises.get(str(step.operation.patch.get("merged_into")))
