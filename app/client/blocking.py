@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from app.client.asynchronous import AsyncClient
-from app.jobs import JobProgress, LogEntry, LoopThread, ManagerClosed
+from app.jobs import BatchInfo, JobProgress, LogEntry, LoopThread, ManagerClosed, SavedResult
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -73,6 +73,14 @@ class Client:
         """The job's progress until the job ends."""
         return self._each(self.inner.subscribe_progress(job_id))
 
+    def subscribe_results(self, job_id: str, after: int = 0) -> Iterator[SavedResult]:
+        """What the job saves until it ends; see `AsyncClient.subscribe_results`."""
+        return self._each(self.inner.subscribe_results(job_id, after))
+
+    def subscribe_batch(self, batch_id: str) -> Iterator[BatchInfo]:
+        """How the jobs of a batch stand, until all of them have ended."""
+        return self._each(self.inner.subscribe_batch(batch_id))
+
     def _each(self, feed: AsyncGenerator[T, None]) -> Iterator[T]:
         try:
             while True:
@@ -86,6 +94,7 @@ class Client:
 
     create_job = _blocking(AsyncClient.create_job)
     submit = _blocking(AsyncClient.submit)
+    create_jobs = _blocking(AsyncClient.create_jobs)
     create_job_batch = _blocking(AsyncClient.create_job_batch)
     start_job = _blocking(AsyncClient.start_job)
     pause_job = _blocking(AsyncClient.pause_job)
@@ -96,6 +105,10 @@ class Client:
     review = _blocking(AsyncClient.review)
     delete_job = _blocking(AsyncClient.delete_job)
     get_job = _blocking(AsyncClient.get_job)
+    get_job_status = _blocking(AsyncClient.get_job_status)
+    list_jobs = _blocking(AsyncClient.list_jobs)
+    count_jobs = _blocking(AsyncClient.count_jobs)
+    count_due_jobs = _blocking(AsyncClient.count_due_jobs)
     list_page = _blocking(AsyncClient.list_page)
     wait = _blocking(AsyncClient.wait)
     get_job_results = _blocking(AsyncClient.get_job_results)
@@ -110,10 +123,18 @@ class Client:
     list_batches = _blocking(AsyncClient.list_batches)
     cancel_batch = _blocking(AsyncClient.cancel_batch)
     get_run_page = _blocking(AsyncClient.get_run_page)
+    get_run_history = _blocking(AsyncClient.get_run_history)
     get_daily_summary = _blocking(AsyncClient.get_daily_summary)
     get_system_health = _blocking(AsyncClient.get_system_health)
+    get_status = _blocking(AsyncClient.get_status)
+    get_oldest_waiting_seconds = _blocking(AsyncClient.get_oldest_waiting_seconds)
     get_job_metrics = _blocking(AsyncClient.get_job_metrics)
     list_types = _blocking(AsyncClient.list_types)
+    run_watchdog = _blocking(AsyncClient.run_watchdog)
+    tick = _blocking(AsyncClient.tick)
+    sync_schedules = _blocking(AsyncClient.sync_schedules)
+    resume_interrupted_jobs = _blocking(AsyncClient.resume_interrupted_jobs)
+    cleanup_old_jobs = _blocking(AsyncClient.cleanup_old_jobs)
     create_schedule = _blocking(AsyncClient.create_schedule)
     get_schedule = _blocking(AsyncClient.get_schedule)
     list_schedules = _blocking(AsyncClient.list_schedules)

@@ -93,6 +93,11 @@ class BatchInfo:
         return 100.0 * self.ended / self.total if self.total else 100.0
 
     @property
+    def is_over(self) -> bool:
+        """Whether none of its jobs is unfinished. By that it is followed: ended jobs are deleted some day."""
+        return self.status is BatchStatus.OPEN and sum(self.counts.values()) == self.ended
+
+    @property
     def is_done(self) -> bool:
         """Whether all of its jobs have ended."""
         return self.status is BatchStatus.OPEN and self.ended >= self.total

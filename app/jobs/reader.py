@@ -88,14 +88,24 @@ class JobReader:
         """The same as `list_jobs`."""
         return await self.list_jobs(limit=limit, offset=offset, **filters)
 
-    async def list_page(self, /, *, limit: int = 100, cursor: str | None = None, **filters: Any) -> JobPage:
+    async def list_page(
+        self, /, *, limit: int = 100, offset: int = 0, cursor: str | None = None, **filters: Any
+    ) -> JobPage:
         """One page of jobs and the cursor of the next; filters as in `list_jobs`.
 
+        Args:
+            limit: at most so many.
+            offset: leave out so many first; for the first page only.
+            cursor: of the page before, with the same filters.
+            filters: as in `list_jobs`.
+
         Raises:
-            BadInput: naming the filter and what it takes.
+            BadInput: naming the argument and what it takes.
         """
+        if cursor is not None and offset:
+            raise BadInput("offset", "is for the first page only", "leave it out, or the cursor")
         runtime = await self._ready()
-        return await page_of(runtime.store, runtime.records, JobFilter.of(**filters), limit, 0, cursor)
+        return await page_of(runtime.store, runtime.records, JobFilter.of(**filters), limit, offset, cursor)
 
     async def count_jobs(self, /, **filters: Any) -> int:
         """How many jobs there are; filters as in `list_jobs`."""

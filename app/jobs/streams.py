@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Generic, Self, TypeAlias, TypeVar
 
-from app.jobs.batches import BatchInfo, BatchStatus
+from app.jobs.batches import BatchInfo
 from app.jobs.clock import Clock
 from app.jobs.codec import Stored
 from app.jobs.errors import BadInput, JobNotFound
@@ -266,8 +266,7 @@ async def batch_stream(
         if info.counts != seen:
             seen = info.counts
             yield info
-        # By what is unfinished, not by what has ended: ended jobs are deleted some day.
-        if info.status is BatchStatus.OPEN and sum(seen.values()) == info.ended:
+        if info.is_over:
             return
         await first_of(closed.wait(), clock.sleep(pause))
 

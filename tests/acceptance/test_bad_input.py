@@ -408,7 +408,7 @@ NO_NUMBERS: tuple[Any, ...] = (float("nan"), float("inf"), 2.5, -1, 10**10, 10**
 LISTING: dict[str, tuple[str, ...]] = {
     "list_jobs": ("limit", "offset"),
     "list": ("limit", "offset"),
-    "list_page": ("limit",),
+    "list_page": ("limit", "offset"),
     "get_logs": ("limit",),
     "get_run_history": ("limit",),
     "get_run_page": ("limit",),
@@ -445,6 +445,12 @@ async def test_what_is_no_number_of_records(shop: Shop, verb: str, value: Any) -
             continue
         act = partial(getattr(shop.manager, verb), *needed, **{field: value})
         await refused(shop, act, BadInput, field, "whole number from", "1,000,000,000")
+
+
+async def test_an_offset_is_for_the_first_page_only(shop: Shop) -> None:
+    page = await shop.manager.list_page(limit=1, offset=1)
+    assert page.cursor is not None
+    await refused(shop, partial(shop.manager.list_page, cursor=page.cursor, offset=1), BadInput, "offset", "cursor")
 
 
 @pytest.mark.parametrize("verb", ["list_page", "get_run_page"])

@@ -134,7 +134,7 @@ def web_app(service: Asked[Desk], guard: Callable[[Mapping[str, Scope]], Guard],
     ):
         add(routes)
     app.register_api(routes.blueprint)
-    for place, handler in (("/runs", "list_runs"), ("/runs/summary", "get_daily_summary")):
+    for place, handler in (("/runs", "get_run_page"), ("/runs/summary", "get_daily_summary")):
         app.add_url_rule(place, f"short.{handler}", app.view_functions[f"{NAME}.{handler}"])
         routes.scopes[f"short.{handler}"] = Scope.READ
     add_log_socket(app, routes)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from flask import Response
 
+from app.jobs import BatchInfo
 from app.web.api.answers import answer
-from app.web.api.calls import BatchPath, IdempotencyHeader, LimitQuery, NewBatch, Reason
+from app.web.api.bodies import NewBatch, Reason
+from app.web.api.calls import BatchPath, IdempotencyHeader, LastEventHeader, LimitQuery
+from app.web.api.following import follow, stream_answer, wants_stream
 from app.web.api.jobs import one_key
 from app.web.api.routes import PREFIX, Routes
+from app.web.api.streams import Event
 from app.web.api.views import BatchList, BatchView, JobList, NewBatchView, Number
 from app.web.tokens import Scope
 
@@ -17,7 +21,7 @@ TAG = "batches"
 def add_batches(routes: Routes) -> None:
     """Add the routes."""
 
-    def create_batch(header: IdempotencyHeader, body: NewBatch) -> Response:
+    def create_job_batch(header: IdempotencyHeader, body: NewBatch) -> Response:
         """Create a whole graph of jobs, or nothing of it.
 
         A number among a job's `dependencies` is a place in the list. With an idempotency key that is taken the batch
@@ -41,9 +45,24 @@ def add_batches(routes: Routes) -> None:
         found = routes.ask(lambda manager: manager.list_batches(query.limit))
         return answer(BatchList(batches=[BatchView.of(each) for each in found]))
 
-    def get_batch(path: BatchPath) -> Response:
-        """A batch, and how many of its jobs are in each status."""
-        return answer(BatchView.of(routes.ask(lambda manager: manager.get_batch(path.batch_id))))
+    def get_batch(path: BatchPath, header: LastEventHeader) -> Response:
+        """A batch, and how many of its jobs are in each status.
+
+        As `text/event-stream`: an event `batch` whenever that changes, and at last `end`.
+        """
+        info = routes.ask(lambda manager: manager.get_batch(path.batch_id))
+        if not wants_stream():
+            return answer(BatchView.of(info))
+        numbers = iter(range(int(header.last or 0) + 1, 10**16))
+
+        def shown(batch: BatchInfo) -> Event:
+            return Event("batch", BatchView.of(batch).model_dump(mode="json"), next(numbers))
+
+        def ending() -> Event | None:
+            batch = routes.ask(lambda manager: manager.get_batch(path.batch_id))
+            return Event("end", {"counts": batch.counts}) if batch.is_over else None
+
+        return stream_answer(follow(routes, lambda manager: manager.subscribe_batch(path.batch_id), shown, ending))
 
     def get_batch_jobs(path: BatchPath) -> Response:
         """The jobs of a batch; see also `GET /jobs` with `batch_id`, which pages."""
@@ -54,9 +73,9 @@ def add_batches(routes: Routes) -> None:
         why = body.reason if body.reason is not None else "its batch was cancelled"
         return answer(Number(jobs=routes.ask(lambda manager: manager.cancel_batch(path.batch_id, why))))
 
-    routes.add("post", "/batches", create_batch, Scope.ENQUEUE, {201: NewBatchView, 200: NewBatchView}, tag=TAG)
+    routes.add("post", "/batches", create_job_batch, Scope.ENQUEUE, {201: NewBatchView, 200: NewBatchView}, tag=TAG)
     routes.add("get", "/batches", list_batches, Scope.READ, {200: BatchList}, tag=TAG)
-    routes.add("get", "/batches/<batch_id>", get_batch, Scope.READ, {200: BatchView}, tag=TAG)
+    routes.add("get", "/batches/<batch_id>", get_batch, Scope.READ, {200: BatchView}, tag=TAG, stream=True)
     routes.add("get", "/batches/<batch_id>/jobs", get_batch_jobs, Scope.READ, {200: JobList}, tag=TAG)
     answers = {200: Number}
     routes.add("post", "/batches/<batch_id>/cancel", cancel_batch, Scope.ADMIN, answers, tag=TAG, body_optional=True)

@@ -1,19 +1,19 @@
-"""What the API is called with: places in paths, queries, headers and bodies."""
+"""What the API is called with: places in paths, queries and headers; see `bodies` for the rest."""
 
 from __future__ import annotations
 
 from functools import cache
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field
 
-from app.jobs import JobPriority, JobQueue, JobRequest, JobStatus, Outcome
+from app.jobs import JobQueue, JobStatus, Outcome
 
-_CALL = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 MOST = 500
 """Most records of one answer."""
-NO_NUL = r"^[^\x00]*$"
-"""Some stores refuse the NUL character."""
+MOST_LEFT_OUT = 10_000
+"""Most records that may be left out before an answer: stores read them, and some are paid for it."""
 
 
 class Call(BaseModel):
@@ -115,10 +115,10 @@ class LastEventHeader(Call):
 # --- queries ------------------------------------------------------------------------------------------
 
 
-class JobsQuery(Call):
-    """Which jobs are wanted."""
+class JobsFilter(Call):
+    """Which jobs are meant."""
 
-    model_config = _CALL
+    model_config = STRICT
 
     status: JobStatus | None = None
     type: str | None = None
@@ -130,27 +130,39 @@ class JobsQuery(Call):
     created_after: str | None = None
     """A time, as `2026-01-31T12:00:00Z`; one without a zone is UTC."""
     created_before: str | None = None
+
+
+class JobsQuery(JobsFilter):
+    """Which jobs are wanted."""
+
     sort_by: Literal["created_at", "priority", "finished_at"] = "created_at"
     sort_order: Literal["asc", "desc"] = "desc"
     limit: int = Field(default=100, ge=1, le=MOST)
+    offset: int = Field(default=0, ge=0, le=MOST_LEFT_OUT)
+    """Leave out so many first; what is left out is read all the same, so use `cursor` for page after page."""
     cursor: str | None = None
-    """Of the page before; with the same filters."""
+    """Of the page before; with the same filters, and without an offset."""
 
 
-class LogsQuery(Call):
-    """Which lines of a log are wanted."""
+class AfterQuery(Call):
+    """From where on a stream is wanted."""
 
-    model_config = _CALL
+    model_config = STRICT
 
     after: int = Field(default=0, ge=0, lt=10**15)
-    """The number of the last line that is known already."""
+    """The number of the last one that is known already."""
+
+
+class LogsQuery(AfterQuery):
+    """Which lines of a log are wanted."""
+
     limit: int = Field(default=1000, ge=1, le=5000)
 
 
 class RunsQuery(Call):
     """Which run summaries are wanted."""
 
-    model_config = _CALL
+    model_config = STRICT
 
     job_id: str | None = None
     type: str | None = None
@@ -165,7 +177,7 @@ class RunsQuery(Call):
 class DayQuery(Call):
     """Which day is wanted."""
 
-    model_config = _CALL
+    model_config = STRICT
 
     day: str | None = None
     """As `2026-01-31`, in UTC; today if left out."""
@@ -174,7 +186,7 @@ class DayQuery(Call):
 class LimitQuery(Call):
     """How many are wanted."""
 
-    model_config = _CALL
+    model_config = STRICT
 
     limit: int = Field(default=100, ge=1, le=MOST)
 
@@ -189,177 +201,3 @@ class EventsQuery(LimitQuery):
     """Which events are wanted."""
 
     name: str | None = None
-
-
-# --- bodies -------------------------------------------------------------------------------------------
-
-Priority = Annotated[
-    JobPriority | None,
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"enum": [int(each) for each in JobPriority]},
-                {"enum": [name.lower() for name in JobPriority.__members__]},
-                {"type": "null"},
-            ]
-        }
-    ),
-]
-"""A priority by number or name."""
-
-
-class BatchJob(JobRequest):
-    """A job of a batch that is to be created."""
-
-    priority: Priority = None
-
-
-class NewJob(BatchJob):
-    """A job that is to be created."""
-
-    auto_start: bool = True
-    """Whether it runs as soon as it may; if not, it is held until it is started."""
-
-
-class NewBatch(Call):
-    """A whole graph of jobs, which is created or not."""
-
-    model_config = _CALL
-
-    jobs: list[BatchJob] = Field(min_length=1)
-    auto_start: bool = True
-    name: str = Field(default="", max_length=1000, pattern=NO_NUL)
-    on_complete: BatchJob | None = None
-    """One more job, which runs once when all the others have ended, however they did."""
-    idempotency_key: str | None = Field(default=None, min_length=1, max_length=1000, pattern=NO_NUL)
-
-
-class Reason(Call):
-    """Why something is done."""
-
-    model_config = _CALL
-
-    reason: str | None = None
-
-
-class Cancel(Reason):
-    """A request to end a job."""
-
-    dependents: bool = False
-    """Whether all that waits for it is cancelled too."""
-
-
-class Retry(Call):
-    """A request to run an ended job again."""
-
-    model_config = _CALL
-
-    keep_checkpoint: bool = True
-    payload: dict[str, Any] | None = None
-    settings: dict[str, Any] | None = None
-    checkpoint: Any = None
-    max_duration: float | str | None = None
-    """Seconds, or as "1h", "24h", "7d"."""
-    from_step: str | None = None
-    """A recorded step: that one and all that came after it are done again."""
-
-
-class RetryMany(Call):
-    """A request to run many ended jobs again, the oldest first."""
-
-    model_config = _CALL
-
-    status: Literal["failed", "cancelled", "needs_review"] = "failed"
-    type: str | None = None
-    queue: JobQueue | None = None
-    tags: list[str] = Field(default_factory=list)
-    batch_id: str | None = None
-    created_after: str | None = None
-    created_before: str | None = None
-    limit: int = Field(default=1000, ge=1, le=10_000)
-    """At most so many; call again for more."""
-    rate_per_second: float | None = Field(default=None, gt=0, le=10_000)
-    """So many of them may begin each second; without it all at once."""
-    keep_checkpoint: bool = True
-
-
-class Decision(Call):
-    """What a person decides."""
-
-    model_config = _CALL
-
-    decision: Literal["approve", "edit", "reject"]
-    by: str | None = None
-    """Who decides; a person is known by their session, whatever this says."""
-    comment: str = ""
-    payload: dict[str, Any] | None = None
-    """For `edit`: the new payload."""
-    data: Any = None
-
-
-class NewDependency(Call):
-    """One more job that a job waits for."""
-
-    model_config = _CALL
-
-    depends_on: str
-
-
-class NewSchedule(Call):
-    """A schedule that is to be created."""
-
-    model_config = ConfigDict(extra="allow", use_attribute_docstrings=True)
-
-    name: str
-    job_type: str
-    payload: dict[str, Any] | None = None
-    interval_seconds: float | None = None
-    """How often; either this or `cron`."""
-    cron: str | None = None
-    """Minute, hour, day of month, month and day of week."""
-    timezone: str = "UTC"
-    misfire_grace_seconds: float = 60.0
-    """How late the job of a slot may be created; after that the slot counts as missed."""
-    catch_up: Literal["skip", "last", "all"] = "skip"
-    catch_up_limit: int = Field(default=100, ge=1, le=10_000)
-    overlap: bool = False
-
-
-class Trigger(Call):
-    """One job of a schedule, now."""
-
-    model_config = _CALL
-
-    payload: dict[str, Any] | None = None
-
-
-class Backfill(Call):
-    """Past slots of a schedule."""
-
-    model_config = _CALL
-
-    since: str
-    until: str | None = None
-
-
-class NewEvent(Call):
-    """An event that is to be sent."""
-
-    model_config = _CALL
-
-    name: str
-    data: Any = None
-    job_id: str | None = None
-    """The one job that it is for; without one, every job that waits for it."""
-    by: str | None = None
-    event_id: str | None = None
-    """An id of the caller's own: sending again under it changes nothing."""
-
-
-class CleanUp(Call):
-    """Which ended jobs go."""
-
-    model_config = _CALL
-
-    days: float | None = Field(default=None, ge=0)
-    """Those that ended more than so many days ago; without it, as long as the settings keep them."""

@@ -5,16 +5,8 @@ from __future__ import annotations
 from flask import Response
 
 from app.web.api.answers import answer, job_answer, wanted_revision
-from app.web.api.calls import (
-    Decision,
-    EventsQuery,
-    JobPath,
-    MatchHeader,
-    NewEvent,
-    QueuePath,
-    ReviewsQuery,
-    TypePath,
-)
+from app.web.api.bodies import Decision, NewEvent
+from app.web.api.calls import EventsQuery, JobPath, MatchHeader, QueuePath, ReviewsQuery, TypePath
 from app.web.api.routes import Routes, caller_name
 from app.web.api.views import EventList, EventView, JobView, PausedView, ReviewList, ReviewView
 from app.web.tokens import Scope
@@ -63,7 +55,7 @@ def add_reviews(routes: Routes) -> None:
         found = routes.ask(lambda manager: manager.list_reviews(limit=query.limit, type=query.type))
         return answer(ReviewList(reviews=[ReviewView.model_validate(each) for each in found]))
 
-    def review_job(path: JobPath, header: MatchHeader, body: Decision) -> Response:
+    def review(path: JobPath, header: MatchHeader, body: Decision) -> Response:
         """Decide about a job that waits for a person: `approve` and `edit` let it go on, `reject` cancels it."""
         revision = wanted_revision(header.match, path.job_id)
         decided = body.model_dump()
@@ -71,7 +63,7 @@ def add_reviews(routes: Routes) -> None:
         return job_answer(routes.ask(lambda manager: manager.review(path.job_id, revision=revision, **decided)))
 
     routes.add("get", "/reviews", list_reviews, Scope.READ, {200: ReviewList}, tag="reviews")
-    routes.add("post", "/jobs/<job_id>/review", review_job, Scope.ADMIN, {200: JobView}, tag="reviews")
+    routes.add("post", "/jobs/<job_id>/review", review, Scope.ADMIN, {200: JobView}, tag="reviews")
 
 
 def add_events(routes: Routes) -> None:

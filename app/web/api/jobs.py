@@ -6,22 +6,27 @@ from flask import Response
 
 from app.jobs import BadInput
 from app.web.api.answers import answer, is_known, job_answer, tag_of, wanted_revision
+from app.web.api.bodies import Cancel, NewDependency, NewJob, NewJobs, Reason, Retry, RetryMany
 from app.web.api.calls import (
-    Cancel,
     DependencyPath,
     IdempotencyHeader,
     JobPath,
+    JobsFilter,
     JobsQuery,
     MatchHeader,
-    NewDependency,
-    NewJob,
     NoneMatchHeader,
-    Reason,
-    Retry,
-    RetryMany,
 )
 from app.web.api.routes import ETAG, PREFIX, Answers, Routes
-from app.web.api.views import JobList, JobPageView, JobView, Number, ResultsView, StepList, StepView
+from app.web.api.views import (
+    CreatedJobs,
+    JobList,
+    JobPageView,
+    JobView,
+    Number,
+    StatusView,
+    StepList,
+    StepView,
+)
 from app.web.tokens import Scope
 
 TAG = "jobs"
@@ -59,16 +64,34 @@ def _add_creating(routes: Routes) -> None:
         (job,) = routes.ask(lambda manager: manager.create_jobs([request], auto_start=body.auto_start))
         return job_answer(job, 200 if job.existing else 201, Location=f"{PREFIX}/jobs/{job.id}")
 
+    def create_jobs(body: NewJobs) -> Response:
+        """Create many jobs, each by itself, in as few round trips as the store can.
+
+        If one of them is wrong, none is created. One whose idempotency key is taken is answered with the job there.
+        """
+        jobs = routes.ask(lambda manager: manager.create_jobs(body.jobs, auto_start=body.auto_start))
+        return answer(CreatedJobs.of(jobs), 201)
+
     answers = {201: JobView, 200: JobView}
     routes.add("post", "/jobs", create_job, Scope.ENQUEUE, answers, tag=TAG)
+    routes.add("post", "/jobs/many", create_jobs, Scope.ENQUEUE, {201: CreatedJobs}, tag=TAG)
 
 
 def _add_reading(routes: Routes) -> None:
     def list_jobs(query: JobsQuery) -> Response:
         """List jobs, newest first unless sorted otherwise."""
-        wanted = query.model_dump(exclude={"limit", "cursor"}, exclude_none=True)
-        page = routes.ask(lambda manager: manager.list_page(limit=query.limit, cursor=query.cursor, **wanted))
+        wanted = query.model_dump(exclude_none=True)
+        page = routes.ask(lambda manager: manager.list_page(**wanted))
         return answer(JobPageView(jobs=[JobView.of(job) for job in page.jobs], cursor=page.cursor))
+
+    def count_jobs(query: JobsFilter) -> Response:
+        """How many jobs there are."""
+        wanted = query.model_dump(exclude_none=True)
+        return answer(Number(jobs=routes.ask(lambda manager: manager.count_jobs(**wanted))))
+
+    def count_due_jobs() -> Response:
+        """How many jobs could be claimed now, by whoever serves their routes."""
+        return answer(Number(jobs=routes.ask(lambda manager: manager.count_due_jobs())))
 
     def get_job(path: JobPath, header: NoneMatchHeader) -> Response:
         """A job as it is now."""
@@ -77,12 +100,9 @@ def _add_reading(routes: Routes) -> None:
             return Response(status=304, headers={"ETag": tag_of(job)})
         return job_answer(job)
 
-    def get_job_results(path: JobPath) -> Response:
-        """What the job's handler returned and what it saved; empty before the end."""
-        results = routes.ask(lambda manager: manager.get_job_results(path.job_id))
-        if results is None:
-            return answer(ResultsView(ended=False))
-        return answer(ResultsView(ended=True, result=results.result, saved=results.saved))
+    def get_job_status(path: JobPath) -> Response:
+        """A job's status alone."""
+        return answer(StatusView(status=routes.ask(lambda manager: manager.get_job_status(path.job_id))))
 
     def get_steps(path: JobPath) -> Response:
         """The recorded steps of a job, in the order in which its handler called them."""
@@ -91,9 +111,11 @@ def _add_reading(routes: Routes) -> None:
 
     routes.add("get", "/jobs/<job_id>/steps", get_steps, Scope.READ, {200: StepList}, tag=TAG)
     routes.add("get", "/jobs", list_jobs, Scope.READ, {200: JobPageView}, tag=TAG)
+    routes.add("get", "/jobs/count", count_jobs, Scope.READ, {200: Number}, tag=TAG)
+    routes.add("get", "/jobs/due", count_due_jobs, Scope.READ, {200: Number}, tag=TAG)
     answers: Answers = {200: JobView, 304: {"description": "It has not changed.", "headers": ETAG}}
     routes.add("get", "/jobs/<job_id>", get_job, Scope.READ, answers, tag=TAG)
-    routes.add("get", "/jobs/<job_id>/results", get_job_results, Scope.READ, {200: ResultsView}, tag=TAG)
+    routes.add("get", "/jobs/<job_id>/status", get_job_status, Scope.READ, {200: StatusView}, tag=TAG)
 
 
 def _add_steering(routes: Routes) -> None:
@@ -155,20 +177,20 @@ def _add_dependencies(routes: Routes) -> None:
         """The jobs that a job depends on, whether they are COMPLETED or not."""
         return answer(JobList.of(routes.ask(lambda manager: manager.get_dependencies(path.job_id))))
 
-    def get_dependents(path: JobPath) -> Response:
+    def get_dependent_jobs(path: JobPath) -> Response:
         """The jobs that depend on a job, oldest first."""
         return answer(JobList.of(routes.ask(lambda manager: manager.get_dependent_jobs(path.job_id))))
 
-    def add_dependency(path: JobPath, body: NewDependency) -> Response:
+    def add_job_dependency(path: JobPath, body: NewDependency) -> Response:
         """Let a job that has not begun wait for another one."""
         return job_answer(routes.ask(lambda manager: manager.add_job_dependency(path.job_id, body.depends_on)))
 
-    def remove_dependency(path: DependencyPath) -> Response:
+    def remove_job_dependency(path: DependencyPath) -> Response:
         """Let a job not wait for another one any more."""
         return job_answer(routes.ask(lambda manager: manager.remove_job_dependency(path.job_id, path.depends_on)))
 
     place = "/jobs/<job_id>/dependencies"
     routes.add("get", place, get_dependencies, Scope.READ, {200: JobList}, tag=TAG)
-    routes.add("post", place, add_dependency, Scope.ADMIN, {200: JobView}, tag=TAG)
-    routes.add("delete", f"{place}/<depends_on>", remove_dependency, Scope.ADMIN, {200: JobView}, tag=TAG)
-    routes.add("get", "/jobs/<job_id>/dependents", get_dependents, Scope.READ, {200: JobList}, tag=TAG)
+    routes.add("post", place, add_job_dependency, Scope.ADMIN, {200: JobView}, tag=TAG)
+    routes.add("delete", f"{place}/<depends_on>", remove_job_dependency, Scope.ADMIN, {200: JobView}, tag=TAG)
+    routes.add("get", "/jobs/<job_id>/dependents", get_dependent_jobs, Scope.READ, {200: JobList}, tag=TAG)

@@ -17,7 +17,7 @@ TAG = "runs"
 def add_runs(routes: Routes) -> None:
     """Add the routes."""
 
-    def list_runs(query: RunsQuery) -> Response:
+    def get_run_page(query: RunsQuery) -> Response:
         """Run summaries, newest first."""
         wanted = RunFilter.of(**query.model_dump(exclude={"limit", "cursor"}))
         page = routes.ask(lambda manager: manager.get_run_page(wanted, query.limit, query.cursor))
@@ -28,5 +28,5 @@ def add_runs(routes: Routes) -> None:
         day = routes.ask(lambda manager: manager.get_daily_summary(query.day))
         return answer(DayView.model_validate(day))
 
-    routes.add("get", "/runs", list_runs, Scope.READ, {200: RunPageView}, tag=TAG)
+    routes.add("get", "/runs", get_run_page, Scope.READ, {200: RunPageView}, tag=TAG)
     routes.add("get", "/runs/summary", get_daily_summary, Scope.READ, {200: DayView}, tag=TAG)

@@ -6,7 +6,8 @@ from flask import Response
 
 from app.jobs import Schedule
 from app.web.api.answers import answer, job_answer
-from app.web.api.calls import Backfill, NewSchedule, SchedulePath, Trigger
+from app.web.api.bodies import Backfill, NewSchedule, Trigger
+from app.web.api.calls import SchedulePath
 from app.web.api.routes import Routes
 from app.web.api.views import JobView, Number, ScheduleList
 from app.web.tokens import Scope

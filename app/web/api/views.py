@@ -50,6 +50,28 @@ class JobList(BaseModel):
         return cls(jobs=[JobView.of(job) for job in jobs])
 
 
+class CreatedJobs(JobList):
+    """Jobs that were created, or were there already, in the order in which they were given."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    existing: list[bool]
+    """Of each job, whether its idempotency key was taken and this is the job that has it."""
+
+    @classmethod
+    def of(cls, jobs: list[Job]) -> CreatedJobs:
+        """Jobs as they are shown."""
+        return cls(jobs=[JobView.of(job) for job in jobs], existing=[job.existing for job in jobs])
+
+
+class StatusView(BaseModel):
+    """A job's status alone."""
+
+    model_config = ConfigDict(title="Status")
+
+    status: JobStatus
+
+
 class JobPageView(JobList):
     """Some jobs, and where the next page begins."""
 
@@ -68,6 +90,18 @@ class ResultsView(BaseModel):
     """Whether the job has ended; before that nothing is shown."""
     result: Any = None
     saved: list[Any] = Field(default_factory=list)
+
+
+class SavedView(BaseModel):
+    """One result that a job saved on the way."""
+
+    model_config = ConfigDict(title="SavedResult", **_SHOWN)
+
+    number: int
+    """From 1 over all attempts, without gaps."""
+    at: datetime
+    attempt: int
+    data: Any
 
 
 class LogPage(BaseModel):
@@ -266,6 +300,17 @@ class TypeList(BaseModel):
     """Every job type that this service knows."""
 
     types: list[TypeView]
+
+
+class EngineStatus(BaseModel):
+    """How long this service has run, and what there is."""
+
+    uptime: str
+    """For people, as `2h 15m`."""
+    job_types: int
+    running_jobs: int
+    jobs: dict[str, int]
+    """How many jobs are in each status."""
 
 
 class Health(BaseModel):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,7 +12,6 @@ import pytest
 
 from app.client import ApiError, AsyncClient, Client, Unreachable
 from app.jobs import (
-    AsyncJobManager,
     BadInput,
     BatchNotFound,
     DependencyCycle,
@@ -78,14 +77,6 @@ def client(transport: IntoApplication) -> Iterator[Client]:
         yield client
 
 
-def test_both_faces_have_the_same_verbs_and_they_are_the_managers() -> None:
-    def verbs(kind: type) -> set[str]:
-        return {name for name, member in inspect.getmembers(kind, callable) if not name.startswith("_")}
-
-    assert verbs(AsyncClient) == verbs(Client)
-    assert verbs(AsyncClient) - {"close", "list_types"} <= verbs(AsyncJobManager)
-
-
 async def test_from_asynchronous_code(transport: IntoApplication) -> None:
     async with AsyncClient("http://torpor/", token="t", transport=transport) as client:
         job = await client.submit("quick", {"n": 4}, priority="high", tags=["a"])
@@ -114,6 +105,8 @@ def test_jobs_from_blocking_code(client: Client) -> None:
     assert client.wait(held.id).result is not None
     assert [line.message for line in client.get_logs(held.id)] == ["began"]
     assert [progress.message for progress in client.subscribe_progress(held.id)][-1] == "half"
+    assert [saved.data for saved in client.subscribe_results(held.id)] == [{"n": 1}]
+    assert client.get_job_status(held.id) is JobStatus.COMPLETED
     page = client.list_page(type="quick", limit=1)
     assert (len(page.jobs), client.get_run_page(job_id=held.id).runs[0].outcome) == (1, "completed")
     client.delete_job(held.id)
@@ -162,6 +155,67 @@ def test_the_rest_from_blocking_code(client: Client) -> None:
     assert client.get_system_health()["status"] == "healthy"
     assert "store" in client.get_job_metrics()
     assert {"quick", "sized"} <= {each["type"] for each in client.list_types()}
+
+
+def test_lists_are_read_page_after_page(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.client.base.PAGE", 3)
+    made = client.create_jobs([{"type": "quick", "payload": {"n": n}, "tags": ["listed"]} for n in range(8)])
+    assert client.count_jobs(tags=["listed"]) == 8
+
+    def listed(**how: Any) -> list[str]:
+        return [job.id for job in client.list_jobs(tags=["listed"], **how)]
+
+    whole = listed()
+    assert sorted(whole) == sorted(job.id for job in made)
+    assert [listed(limit=7), listed(limit=2), listed(offset=6), listed(limit=4, offset=1)] == [
+        *(whole[:7], whole[:2], whole[6:], whole[1:5])
+    ]
+    for job_id in whole:
+        client.start_job(job_id)
+    for job_id in whole:
+        client.wait(job_id)
+    runs = client.get_run_history(type="quick", limit=7)
+    assert len({run.id for run in runs}) == 7
+    assert [run.ended_at for run in runs] == sorted((run.ended_at for run in runs), reverse=True)
+
+
+@pytest.mark.parametrize("limit", [0, -1, 2.5, float("nan")], ids=str)
+def test_what_is_no_number_is_refused(client: Client, limit: Any) -> None:
+    for verb in (client.list_jobs, client.list_page, client.get_run_history, client.list_batches, client.list_events):
+        with pytest.raises(BadInput) as refused:
+            verb(limit=limit)
+        assert refused.value.field == "limit"
+
+
+def test_a_batch_is_followed_and_told_of_once_in_each_state(client: Client, transport: IntoApplication) -> None:
+    batch = client.create_job_batch([{"type": "quick"}] * 2)
+    seen = list(client.subscribe_batch(batch.id))
+    assert (seen[-1].is_over, seen[-1].counts) == (True, {"completed": 2})
+
+    state = {"id": "b", "name": "", "status": "open", "created_at": None, "total": 2, "counts": {"queued": 2}}
+    over = {**state, "counts": {"completed": 2}}
+    transport.trouble = [
+        answer(200, f"id: 1\nevent: batch\ndata: {json.dumps(state)}\n\n".encode()),
+        answer(
+            200,
+            (
+                f"id: 2\nevent: batch\ndata: {json.dumps(state)}\n\n"
+                f"id: 3\nevent: batch\ndata: {json.dumps(over)}\n\nevent: end\ndata: {{}}\n\n"
+            ).encode(),
+        ),
+    ]
+    assert [info.counts for info in client.subscribe_batch("b")] == [{"queued": 2}, {"completed": 2}]
+
+
+def test_upkeep_from_afar(client: Client) -> None:
+    assert client.run_watchdog(dry_run=True)["recovered"] == 0
+    assert client.tick()["failed"] == 0
+    assert client.sync_schedules()["problems"] == []
+    assert (client.resume_interrupted_jobs(), client.cleanup_old_jobs(1000)) == (0, 0)
+    assert client.get_status()["job_types"] > 0
+    assert client.count_due_jobs() >= 0
+    waiting = client.get_oldest_waiting_seconds()
+    assert waiting is None or waiting >= 0
 
 
 REFUSED: dict[str, tuple[Callable[[Client], object], type[TorporError]]] = {

@@ -132,7 +132,50 @@ def test_health_metrics_types_and_upkeep(shared: ApiSite) -> None:
     assert types["quick"]["options"]["max_retries"] == 3
     assert shared.post("/upkeep/watchdog").json["counts"]["recovered"] == 0
     assert shared.post("/upkeep/tick").json["counts"]["failed"] == 0
+    assert shared.post("/upkeep/watchdog", {"dry_run": True}).json["counts"]["recovered"] == 0
+    assert shared.post("/upkeep/schedules").json["counts"]["problems"] == []
+    assert shared.post("/upkeep/resume").json == {"jobs": 0}
     assert shared.post("/upkeep/clean", {"days": 1000}).json == {"jobs": 0}
+    status = shared.get("/status").json
+    assert (status["job_types"], status["jobs"]["running"]) == (len(types), status["running_jobs"])
+
+
+def test_jobs_are_counted(still: ApiSite) -> None:
+    held, ready = still.create(auto_start=False, tags=["a"]), still.create(tags=["a", "b"])
+    counted = {query: still.get(f"/jobs/count{query}").json["jobs"] for query in ("", "?tags=b", "?status=pending")}
+    assert counted == {"": 2, "?tags=b": 1, "?status=pending": 1}
+    assert still.get("/jobs/due").json == {"jobs": 1}
+    assert [still.get(f"/jobs/{job['id']}/status").json["status"] for job in (held, ready)] == ["pending", "queued"]
+    assert still.get("/jobs/nope/status").json["code"] == "JOB_NOT_FOUND"
+    assert still.get("/jobs/count?limit=3").status_code == 422
+
+
+def test_many_jobs_are_created_each_by_itself(still: ApiSite) -> None:
+    body = {"jobs": [{"type": "quick", "idempotency_key": "m"}, {"type": "sized", "payload": {"width": 1}}]}
+    first = still.post("/jobs/many", body)
+    assert (first.status_code, first.json["existing"]) == (201, [False, False])
+    assert {job["status"] for job in first.json["jobs"]} == {"queued"}
+    held = still.post("/jobs/many", {**body, "auto_start": False}).json
+    assert (held["existing"], held["jobs"][0]["id"]) == ([True, False], first.json["jobs"][0]["id"])
+    assert held["jobs"][1]["status"] == "pending"
+
+
+@pytest.mark.parametrize(
+    "jobs",
+    [[], [{"type": "quick"}, {"type": "nope"}], [{"type": "quick"}, {"type": "sized"}], [{"type": "quick"}] * 1001],
+    ids=["none", "an unknown type", "a payload that does not fit", "too many"],
+)
+def test_if_one_of_many_is_wrong_none_is_created(still: ApiSite, jobs: list[dict[str, str]]) -> None:
+    assert still.post("/jobs/many", {"jobs": jobs}).status_code == 422
+    assert still.get("/jobs/count").json == {"jobs": 0}
+
+
+def test_some_are_left_out_before_a_page(still: ApiSite) -> None:
+    made = [still.create(auto_start=False)["id"] for _ in range(4)]
+    page = still.get("/jobs?sort_order=asc&limit=2&offset=1").json
+    assert [job["id"] for job in page["jobs"]] == made[1:3]
+    rest = still.get(f"/jobs?sort_order=asc&limit=2&cursor={page['cursor']}").json
+    assert [job["id"] for job in rest["jobs"]] == made[3:]
 
 
 def test_a_store_that_cannot_be_reached(still: ApiSite, monkeypatch: pytest.MonkeyPatch) -> None:

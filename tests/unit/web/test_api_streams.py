@@ -58,9 +58,31 @@ def test_progress_is_followed(site: ApiSite) -> None:
     assert found[-1][0] == "end"
 
 
-@pytest.mark.parametrize("what", ["logs", "progress"])
-def test_a_job_that_is_not_there_has_no_stream(site: ApiSite, what: str) -> None:
-    assert site.get(f"/jobs/nope/{what}", **EVENT_STREAM).status_code == 404
+def test_results_are_followed_and_taken_up_behind_the_last(site: ApiSite) -> None:
+    job = site.create(payload={"n": 7})
+    found = events(site.get(f"/jobs/{job['id']}/results", **EVENT_STREAM).text)
+    assert [kind for kind, _, _ in found] == ["result", "end"]
+    (_, number, saved) = found[0]
+    assert (number, saved["number"], saved["attempt"], saved["data"]) == ("1", 1, 1, {"n": 7})
+
+    again = site.get(f"/jobs/{job['id']}/results", **EVENT_STREAM, **{"Last-Event-ID": "1"})
+    assert [kind for kind, _, _ in events(again.text)] == ["end"]
+    whole, rest = (site.get(f"/jobs/{job['id']}/results?after={after}").json for after in (0, 1))
+    assert (whole["result"], whole["saved"]) == (7, [{"n": 7}])
+    assert (rest["result"], rest["saved"]) == (7, [])
+
+
+def test_a_batch_is_followed(site: ApiSite) -> None:
+    batch = site.post("/batches", {"jobs": [{"type": "quick"}, {"type": "quick", "dependencies": [0]}]}).json["id"]
+    found = events(site.get(f"/batches/{batch}", **EVENT_STREAM, **{"Last-Event-ID": "3"}).text)
+    assert found[0][:2] == ("batch", "4")
+    assert found[-2][2]["counts"] == {"completed": 2}
+    assert found[-1] == ("end", "", {"counts": {"completed": 2}})
+
+
+@pytest.mark.parametrize("what", ["jobs/nope/logs", "jobs/nope/progress", "jobs/nope/results", "batches/nope"])
+def test_what_is_not_there_has_no_stream(site: ApiSite, what: str) -> None:
+    assert site.get(f"/{what}", **EVENT_STREAM).status_code == 404
 
 
 @pytest.mark.parametrize("accept", ["*/*", "application/json", "text/html, */*;q=0.5", ""])
