@@ -35,7 +35,7 @@ from app.jobs import (
 )
 from app.jobs.binding import bind
 from app.settings import Settings, settings
-from app.stores.base import Store
+from app.stores.base import Store, Watch
 from app.web.loopback import is_loopback
 
 if TYPE_CHECKING:
@@ -169,6 +169,7 @@ def options_of(given: Settings) -> EngineOptions:
         concurrency=given.concurrency,
         shards=given.shards,
         max_depth=given.max_depth,
+        poll_seconds=given.poll_seconds,
     )
 
 
@@ -305,7 +306,7 @@ def make_waker(given: Settings) -> Waker:
     if given.wake_topic is not None:
         from app.cloud.pubsub import PubSubWaker
 
-        at_once = PubSubWaker(given.wake_topic)
+        at_once = PubSubWaker(given.wake_topic, delayed=given.wake_delayed)
     if given.wake_queue is None:
         return at_once or NoWaker()
     if given.wake_url is None:
@@ -327,6 +328,15 @@ def make_waker(given: Settings) -> Waker:
         clock=clock,
     )
     return exact if at_once is None else SplitWaker(at_once, exact, clock)
+
+
+def make_ears(given: Settings) -> list[Watch]:
+    """Where a long-lived worker hears of work, beside what its store tells."""
+    if given.wake_subscription is None:
+        return []
+    from app.cloud.pull import PulledHints
+
+    return [PulledHints(given.wake_subscription)]
 
 
 def log_as(given: Settings) -> None:
@@ -472,7 +482,7 @@ def make_house(
         duties: dict[str, Callable[[], Awaitable[object]]] = {"tick": instance.tick, "watchdog": instance.watch_over}
         if runs_jobs:
             bell = bells.bell()
-            worker = Worker(manager.runtime, concurrency=given.concurrency, ears=[bell])
+            worker = Worker(manager.runtime, concurrency=given.concurrency, ears=[bell, *make_ears(given)])
             instance = resident = Resident(manager, worker, bell, on_end)
             resident.start()
             duties["sweep"] = resident.sweep

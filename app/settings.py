@@ -166,6 +166,15 @@ class Settings(BaseSettings):
     loopback takes."""
     wake_exact_seconds: Seconds = 600.0
     """Up to how long delays are ended by a task; for longer ones the sweep that comes each minute is exact enough."""
+    wake_subscription: str | None = Field(default=None, pattern=r"^projects/[^/]+/subscriptions/[^/]+$")
+    """The Pub/Sub subscription from which `torpor worker` and `torpor serve` pull wake-ups, as
+    `projects/PROJECT/subscriptions/SUBSCRIPTION`: one for all workers, without a push endpoint."""
+    wake_delayed: bool = False
+    """Whether the topic is told of delayed jobs at once, with their time, for workers that pull. Where there is a queue
+    of Cloud Tasks, that is told of them instead."""
+    poll_seconds: float = Field(default=60.0, ge=1, le=3600, allow_inf_nan=False)
+    """How often an idle worker looks for jobs that hears of all that becomes claimable: from
+    `TORPOR_WAKE_SUBSCRIPTION`, or from PostgreSQL. Others look as often as is right for their store."""
 
     @field_validator("task_packages", "middleware", mode="before")
     @classmethod

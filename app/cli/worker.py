@@ -35,6 +35,9 @@ def worker(
     queue: Annotated[list[str] | None, typer.Option(help="Only this queue; may be repeated.")] = None,
     pool: Annotated[list[str] | None, typer.Option(help="Serve this pool; may be repeated.")] = None,
     flag: Annotated[list[str] | None, typer.Option(help="Serve only these requirement flags.")] = None,
+    upkeep: Annotated[
+        bool, typer.Option("--upkeep/--no-upkeep", help="Whether it also does the schedules' and the watchdog's duty.")
+    ] = True,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show warnings only.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
@@ -42,7 +45,8 @@ def worker(
     logs_to_stderr(verbose=not quiet)
 
     async def work() -> tuple[WorkReport, bool]:
-        from app.bootstrap import calm_collector
+        from app.bootstrap import calm_collector, make_ears
+        from app.settings import settings
 
         async with engine() as manager:
             calm_collector()
@@ -54,7 +58,8 @@ def worker(
                 served=Served(
                     frozenset(pool) if pool else Served().pools, frozenset(flag) if flag is not None else None
                 ),
-                upkeep=Upkeep(runtime, ticks_on=not drain).run,
+                upkeep=Upkeep(runtime, ticks_on=not drain).run if upkeep else None,
+                ears=[] if drain else make_ears(settings),
             )
             loop = asyncio.get_running_loop()
             for name in (signal.SIGTERM, signal.SIGINT):

@@ -7,7 +7,7 @@ import binascii
 import json
 import os
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from app.cloud.messages import MalformedHint, hint_in, message_of
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 PUBLISH_SECONDS = 5.0
 """How long a publish may take: whoever waits for it has better things to do, and the sweep finds the job."""
+DELAYED_WITHIN = timedelta(hours=1)
+"""Delayed jobs are told of if they are due within this time: whoever hears of them looks more often than that."""
 MESSAGES_AT_ONCE = 1000
 """Most messages that one request takes (https://cloud.google.com/pubsub/quotas)."""
 
@@ -50,31 +52,39 @@ class PubSubWaker:
 
     Args:
         topic: `projects/PROJECT/topics/TOPIC`.
+        delayed: whether it is told of delayed jobs, too. Their messages have an attribute `at`, so that a subscription
+            can do without them by the filter `NOT attributes:at`.
     """
 
-    def __init__(self, topic: str) -> None:
+    def __init__(self, topic: str, *, delayed: bool = False) -> None:
         self._topic = topic
+        self._ahead = DELAYED_WITHIN if delayed else timedelta(0)
         self._client: PublisherAsyncClient | None = None
         self._troubles = Troubles(topic)
 
     async def wake(self, hints: Sequence[Hint]) -> None:
         """Publish in as few requests as possible. What fails is logged once, until it works again."""
-        due = [hint for hint in hints if hint.at is None or hint.at <= datetime.now(UTC)]
+        until = datetime.now(UTC) + self._ahead
+        due = [hint for hint in hints if hint.at is None or hint.at <= until]
         for first in range(0, len(due), MESSAGES_AT_ONCE):
             page = due[first : first + MESSAGES_AT_ONCE]
             try:
-                await self._publish([message_of(hint) for hint in page])
+                await self._publish(page)
             except Exception as error:  # noqa: BLE001 - whatever a client library raises: a hint is not worth a job
                 self._troubles.failed(error)
                 return
             self._troubles.worked()
 
-    async def _publish(self, data: list[bytes]) -> None:
+    async def _publish(self, hints: Sequence[Hint]) -> None:
         from google.pubsub_v1 import PublishRequest, PubsubMessage
 
         if self._client is None:
             self._client = _client()
-        request = PublishRequest(topic=self._topic, messages=[PubsubMessage(data=each) for each in data])
+        messages = [
+            PubsubMessage(data=message_of(hint), attributes={} if hint.at is None else {"at": hint.at.isoformat()})
+            for hint in hints
+        ]
+        request = PublishRequest(topic=self._topic, messages=messages)
         await self._client.publish(request, timeout=PUBLISH_SECONDS, retry=None)
 
     async def close(self) -> None:
