@@ -1,5 +1,6 @@
 """gunicorn's configuration: one process, whose threads are the slots and a few more for the platform's questions."""
 
+import resource
 import signal
 from types import FrameType
 from typing import Any
@@ -9,6 +10,25 @@ from app.bootstrap import server_settings
 SPARE_THREADS = 8
 """So that a full instance still answers at once: that it is full, and that it is alive."""
 
+IDLE_CONNECTIONS = 2000
+"""They cost little while no request has come over them; beyond these the platform keeps them waiting."""
+OTHER_FILES = 200
+"""Open files of the process that are no connections to it: the store's, Python's, gunicorn's."""
+
+
+def _connections(wanted: int) -> int:
+    """So many connections as there may be open files, whose limit is raised if it has to be.
+
+    gunicorn's worker ends when it has to accept a connection and may open no more files.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted + OTHER_FILES:
+        needed = wanted + OTHER_FILES
+        soft = needed if hard == resource.RLIM_INFINITY else min(hard, needed)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return wanted if soft == resource.RLIM_INFINITY else min(wanted, max(1, soft - OTHER_FILES))
+
+
 _settings = server_settings()
 wsgi_app = f"workers.{_settings.service}:app"
 bind = f"{_settings.host}:{_settings.port}"
@@ -16,8 +36,7 @@ workers = 1
 worker_class = "workers.steady.SteadyWorker"
 # The service `web` runs no jobs: there a slot is a request, and whoever follows a job has a thread of its own.
 threads = _settings.concurrency + SPARE_THREADS + (_settings.streams if _settings.service == "web" else 0)
-# Connections cost little while no request has come over them; beyond these the platform keeps them waiting.
-worker_connections = threads + 2000
+worker_connections = _connections(threads + IDLE_CONNECTIONS)
 timeout = 0
 graceful_timeout = 10
 keepalive = 5

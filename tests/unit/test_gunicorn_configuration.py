@@ -1,0 +1,47 @@
+"""How many connections a server takes, which is bounded by how many files it may open."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PROGRAM = """
+import json, resource, runpy, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[1]), int(sys.argv[2])))
+made = runpy.run_path(sys.argv[3])
+print(json.dumps([made["threads"], made["worker_connections"], *resource.getrlimit(resource.RLIMIT_NOFILE)]))
+"""
+_, HARD = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+
+@pytest.mark.skipif(HARD != resource.RLIM_INFINITY and HARD < 4000, reason=f"no process may open over {HARD} files")
+@pytest.mark.parametrize(
+    ("soft", "hard", "connections", "then"),
+    [
+        (4000, 4000, 2018, 4000),
+        (256, 4000, 2018, 2218),
+        (256, 1000, 800, 1000),
+    ],
+    ids=["enough", "raised", "as many as there can be"],
+)
+def test_a_server_takes_no_more_connections_than_it_may_open(
+    tmp_path: Path, soft: int, hard: int, connections: int, then: int
+) -> None:
+    arguments = [str(soft), str(hard), str(ROOT / "workers" / "gunicorn.conf.py")]
+    kept = {name: text for name, text in os.environ.items() if not name.startswith("TORPOR_")}
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, *arguments],
+        cwd=tmp_path,
+        env={**kept, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(done.stdout) == [18, connections, then, hard]
