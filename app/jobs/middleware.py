@@ -90,9 +90,12 @@ class LoggingMiddleware(Middleware):
     async def after_settle(self, job: Job) -> None:
         how = f" ({job.outcome})" if job.outcome is not None and str(job.outcome) != str(job.status) else ""
         why = f": {job.error.code}: {job.error.message}" if job.error is not None else ""
-        # An alert counts these lines by their outcome.
-        ended = {"event": "attempt", "outcome": str(job.outcome)} if job.outcome is not None else {}
-        logger.info("job %s is %s%s%s", job.id, job.status, how, why, extra={**_fields(job), **ended})
+        logger.info("job %s is %s%s%s", job.id, job.status, how, why, extra=_fields(job))
+
+    async def after_attempt(self, job: Job, run: RunSummary) -> None:
+        # An alert counts these lines by their outcome. A job that ends by hand has none, whatever its last attempt had.
+        ended = {"event": "attempt", "outcome": str(run.outcome)}
+        logger.info("job %s: attempt %d %s", job.id, run.attempt, run.outcome, extra={**_fields(job), **ended})
 
 
 def _fields(job: Job) -> dict[str, object]:

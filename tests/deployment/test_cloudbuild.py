@@ -50,7 +50,7 @@ def test_every_key_is_one_that_cloud_build_knows(build: dict[str, Any]) -> None:
 def test_nothing_is_pushed_that_was_not_tested_and_nothing_deployed_that_was_not_pushed(build: dict[str, Any]) -> None:
     before = _what_comes_before(build["steps"])
 
-    assert {"lint", "test", "build", "registry"} <= before["push"]
+    assert {"lint", "test", "terraform", "build", "registry"} <= before["push"]
     assert {"lint", "emulator"} <= before["test"]
     for earlier, later in zip(("push", *DEPLOYING), DEPLOYING, strict=False):
         assert earlier in before[later]
@@ -60,7 +60,7 @@ def test_the_tests_are_those_of_every_other_place(build: dict[str, Any]) -> None
     assert ".ci/run" in _script(build, "test")
 
 
-@pytest.mark.parametrize("step", ["lint", "emulator", "test", "registry", "push", *DEPLOYING])
+@pytest.mark.parametrize("step", ["lint", "emulator", "test", "terraform", "registry", "push", *DEPLOYING])
 def test_every_script_ends_at_its_first_failure(build: dict[str, Any], step: str) -> None:
     shell, options = _script(build, step).splitlines()[:2]
 

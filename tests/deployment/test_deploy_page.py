@@ -13,6 +13,7 @@ from app.jobs import AsyncJobManager
 from app.settings import Settings
 from app.web.instance import Instance
 from docs.list_costs import IDLE_READS, MONTHS, PAGE, Prices, lines, page
+from tests.deployment.test_image import DERIVED
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +76,12 @@ def test_every_substitution_that_is_named_exists(text: str, pytestconfig: pytest
 
     assert {"_DEPLOY", "_REGION"} <= named
     assert named <= set(re.findall(r"^  (_[A-Z_]+):", build, re.MULTILINE))
+
+
+def test_the_derived_image_is_the_one_that_is_built_and_run(text: str) -> None:
+    (first, *_) = re.findall(r"```dockerfile\n(.*?)```", text, re.DOTALL)
+    assert first.splitlines()[1:] == DERIVED.splitlines()[1:]
+    assert len(first.splitlines()) == 3
 
 
 def test_every_output_and_every_file_that_is_named_exists(text: str, pytestconfig: pytest.Config) -> None:

@@ -234,6 +234,7 @@ async def test_the_log_says_what_happens_to_jobs_with_their_fields(
     told = [record for record in caplog.records if record.name == "app.jobs.middleware"]
     assert [record.getMessage() for record in told] == [
         f"job {job_id} begins: fragile, attempt 1",
+        f"job {job_id}: attempt 1 failed",
         f"job {job_id} is failed: ValueError: broken",
         f"job {job_id} created: fragile",
     ]
