@@ -28,7 +28,7 @@ class Alias(BaseModel):
 
     schema_version: int = 1
     id: str = Field(min_length=1, max_length=200)
-    """See `alias_id`."""
+    """See `alias_id`. Other programs may have written others."""
     slug: Slug
     exercise_id: Slug | None = None
     """The id of the exercise that it stands for; or else"""

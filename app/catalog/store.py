@@ -29,6 +29,8 @@ from app.stores.base import (
 
 COLLECTION = COLLECTIONS[TargetKind.EXERCISE]
 PAGE = 200
+MAX_ID = 200
+"""Characters of a record's id; the alias of a family whose slug is nearly as long has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +171,7 @@ class CatalogStore:
         )
         related = [
             *(Target(kind=TargetKind.FAMILY, id=each) for each in families),
-            *(Target(kind=TargetKind.ALIAS, id=alias_id(each, family=True)) for each in families),
+            *(Target(kind=TargetKind.ALIAS, id=each) for each in map(_family_alias, families) if len(each) <= MAX_ID),
             *(Target(kind=TargetKind.ALIAS, id=each) for each in slugs),
         ]
         found |= await self.read(each for each in related if each not in found)
@@ -247,6 +249,10 @@ def _value(exercise: Exercise, path: str) -> object:
     if path.startswith(ATTRIBUTES):
         return exercise.attributes.get(path.removeprefix(ATTRIBUTES))
     return getattr(exercise, path)
+
+
+def _family_alias(slug: str) -> str:
+    return alias_id(slug, family=True)
 
 
 def _kind_of(item: Alias | Family) -> TargetKind:

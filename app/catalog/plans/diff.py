@@ -31,11 +31,12 @@ def operation_lines(operation: Operation) -> Iterator[str]:
             yield f"  = {target}"
         for path, value in operation.patch.items():
             yield f"      {path}: {_shown(value)}"
-    for name, after in operation.after.items():
-        before = operation.before.get(name)
+    order = {str(target): number for number, target in enumerate(operation.targets)}
+    for name in sorted(operation.after, key=lambda name: order.get(name, len(order))):
+        before, after = operation.before.get(name), operation.after[name]
         sign = "+" if before is None else "-" if after is None else "~"
         yield f"  {sign} {name}"
-        for path in {**(before or {}), **(after or {})}:
+        for path in sorted({**(before or {}), **(after or {})}):
             yield f"      {path}: {_change(path, before, after)}"
 
 

@@ -65,7 +65,8 @@ class Target(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: TargetKind
-    id: str = Field(min_length=1, max_length=220)
+    id: str = Field(max_length=200, pattern=r"^[^/_.\x00-\x1f\x7f-\x9f][^/\x00-\x1f\x7f-\x9f]*$")
+    """The id of its record: a slug, or for an alias that another program wrote whatever that took."""
 
     @model_validator(mode="before")
     @classmethod

@@ -11,6 +11,10 @@ from app.catalog.exercise import Exercise, ExerciseStatus
 from app.catalog.families import Family
 from app.catalog.plans.operation import Operation, OperationKind, Target, TargetKind
 from app.catalog.plans.plan import ChangePlan
+from app.catalog.taxonomy import slugify
+
+MAX_SLUG = 200
+"""Characters, as `app.catalog.exercise.Slug` says."""
 
 Item: TypeAlias = Exercise | Alias | Family
 Changes: TypeAlias = Mapping[Target, Item | None]
@@ -149,30 +153,29 @@ def touched(plan: ChangePlan) -> Touches:
 def touched_by(operation: Operation) -> Touches:
     """What has to be read to judge one operation."""
     exercises = operation.exercise_ids()
-    families = set(operation.family_slugs())
-    slugs: set[str] = set()
-    aliases_of: set[str] = set()
-    patch = operation.patch
-    if operation.kind is not OperationKind.UPSERT_ALIAS and isinstance(patch.get("family_slug"), str):
-        families.add(str(patch["family_slug"]))
-    if operation.kind is OperationKind.DEPRECATE_FAMILY and isinstance(patch.get("merged_into"), str):
-        families.add(str(patch["merged_into"]))
-    if isinstance(patch.get("slug"), str):
-        slugs.add(str(patch["slug"]))
-    if operation.kind is OperationKind.MERGE_EXERCISE:
-        aliases_of.update(each for each in exercises if each != patch.get("merged_into"))
-    named = [patch.get("merged_into")] if operation.kind is OperationKind.MERGE_EXERCISE else []
-    if operation.kind is OperationKind.UPSERT_ALIAS:
-        named.append(patch.get("exercise_id"))
-        slugs.update(each for each in operation.alias_ids() if ":" not in each)
-        if isinstance(patch.get("family_slug"), str):
-            families.add(str(patch["family_slug"]))
-    regroups = operation.kind in _REGROUPING or "equipment" in patch
+    kind, patch = operation.kind, operation.patch
+    slug, family, into = (_slug(patch.get(path)) for path in ("slug", "family_slug", "merged_into"))
+    families = {*operation.family_slugs(), *family}
+    slugs, named, merging = set(slug), [*exercises], []
+    if kind is OperationKind.DEPRECATE_FAMILY:
+        families |= into
+    if kind is OperationKind.MERGE_EXERCISE:
+        named += into
+        merging += [each for each in exercises if each not in into]
+    if kind is OperationKind.UPSERT_ALIAS:
+        named += _slug(patch.get("exercise_id"))
+        slugs.update(each for record in operation.alias_ids() for each in _slug(record))
     return Touches.of(
-        exercises=[*exercises, *(each for each in named if isinstance(each, str))],
+        exercises=named,
         families=families,
-        families_of=exercises if regroups else (),
+        families_of=exercises if kind in _REGROUPING or "equipment" in patch else (),
         aliases=operation.alias_ids(),
-        aliases_of=aliases_of,
+        aliases_of=merging,
         slugs=slugs,
     )
+
+
+def _slug(value: object) -> frozenset[str]:
+    """A value if it is a slug, that is, one that can be looked up; whatever else it is, the validators say."""
+    is_slug = isinstance(value, str) and 0 < len(value) <= MAX_SLUG and value == slugify(value)
+    return frozenset((value,)) if is_slug and isinstance(value, str) else frozenset()

@@ -30,11 +30,13 @@ from app.jobs import (
     Cancel,
     ContinueLater,
     JobContext,
+    PermanentError,
     Repair,
     RepairableError,
     Repairer,
     ReviewDecision,
     ReviewNeeded,
+    TooLarge,
     execute_with_repair_loop,
 )
 
@@ -70,6 +72,7 @@ async def carry_out(
 
     Raises:
         ApplyDisabled, UnknownMode: see `may_write`.
+        PlanTooLarge: the plan fits no record.
         PermanentError: what the planner refused.
         LeaseLost: the job is somebody else's.
         Leave: the job waits for a lock, or for a person.
@@ -198,7 +201,10 @@ class _Street:
 
     async def _step(self, name: str, work: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
         self._steps += 1
-        told: dict[str, Any] = await self._ctx.step(f"{name} {self._steps}", work, *arguments)
+        try:
+            told: dict[str, Any] = await self._ctx.step(f"{name} {self._steps}", work, *arguments)
+        except TooLarge as problem:
+            raise PlanTooLarge(problem) from problem
         return told
 
     async def _plan(self) -> dict[str, Any]:
