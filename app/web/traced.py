@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 SILENT = frozenset({"/healthz", "/readyz"})
 """Asked by the platform, over and over: spans of these would tell nobody anything."""
 REQUEST = "werkzeug.request"
-"""Where Flask leaves the request that it made of the environment."""
+"""Where Flask keeps the request that it made of the environment, until it has answered."""
 
 
 class TracedApp:
@@ -48,12 +48,11 @@ class TracedApp:
 
                 def started(status: str, *rest: Any) -> Any:
                     span.answered(int(status.split(" ", 1)[0]))
+                    request = environ.get(REQUEST)
+                    if isinstance(request, Request) and request.url_rule is not None:
+                        span.routed(request.url_rule.rule)
                     return start_response(status, *rest)
 
-                answer = self._app(environ, started)
-                request = environ.get(REQUEST)
-                if isinstance(request, Request) and request.url_rule is not None:
-                    span.routed(request.url_rule.rule)
-                return answer
+                return self._app(environ, started)
         finally:
             self._telemetry.flush()

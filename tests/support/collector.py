@@ -50,6 +50,8 @@ class Collector:
         self.behaviour = behaviour
         self.calls: Counter[str] = Counter()
         """How often each path was called."""
+        self.callers: set[str | None] = set()
+        """What the calls said of who calls."""
         self._bodies: list[tuple[str, bytes]] = []
         self._lock = threading.Lock()
         self._let_go = threading.Event()
@@ -88,6 +90,7 @@ class Collector:
                     body = gzip.decompress(body)
                 with collector._lock:
                     collector.calls[self.path] += 1
+                    collector.callers.add(self.headers["Authorization"])
                 if collector.behaviour == "hang":
                     collector._let_go.wait()
                     return

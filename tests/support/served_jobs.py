@@ -80,3 +80,13 @@ def served_thread(ctx: BlockingJobContext) -> None:
     while not ctx.is_stopping and not ctx.is_cancelled:
         time.sleep(0.02)
     ctx.save_checkpoint({"told": True})
+
+
+@job("served_traced", max_retries=1, retry_delay_seconds=0)
+def served_traced(ctx: BlockingJobContext) -> None:
+    """Makes a span of its own in each attempt, of which the first fails."""
+    from opentelemetry import trace
+
+    with trace.get_tracer("shop").start_as_current_span(f"pack {ctx.attempt}"):
+        if ctx.attempt == 1:
+            raise ValueError("the box is too small")

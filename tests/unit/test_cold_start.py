@@ -16,7 +16,7 @@ ALWAYS_LATER = {
     "google.cloud.logging",
     "google.pubsub_v1",  # hints are published when there are jobs to hint at
     "httpx",
-    "opentelemetry.sdk",
+    "opentelemetry",
     "requests",
     "rich",
     "sqlalchemy.orm",

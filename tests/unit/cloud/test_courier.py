@@ -116,7 +116,7 @@ def test_who_comes_meanwhile_waits_for_a_delivery_of_his_own(side: Counter, cour
     side.let_go.set()
     first.join(PATIENCE)
     second.join(PATIENCE)
-    assert not (first.is_alive() or second.is_alive())
+    assert [each.is_alive() for each in (first, second)] == [False, False]
     assert len(side.calls) <= 2
 
 
