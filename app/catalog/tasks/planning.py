@@ -82,7 +82,7 @@ async def carry_out(
     async with AsyncExitStack() as stack:
         if writes:
             await _lock(stack, ctx, catalog, touches, locks)
-        chosen = repairer or _repairer_of(ctx)
+        chosen = repairer or repairer_of(ctx)
         return await _Street(ctx, catalog, build, touches, chosen, writes=writes).walk()
 
 
@@ -104,9 +104,19 @@ async def _families(catalog: CatalogStore, touches: Touches) -> set[str]:
     return set(touches.families) | {stored.exercise.family_slug for stored in found if stored is not None}
 
 
-def _repairer_of(ctx: JobContext) -> Repairer[ChangePlan]:
+def repairer_of(ctx: JobContext) -> Repairer[ChangePlan]:
+    """The application's repairer: its setting `catalog_repairer`, else the one without a model."""
     chosen: Any = ctx.application.get("catalog_repairer")
     return RuleBasedRepairer() if chosen is None else chosen
+
+
+class PlanTooLarge(PermanentError):
+    """A plan that does not fit one record of its job. Nothing of it was applied."""
+
+    code = "PLAN_TOO_LARGE"
+
+    def __init__(self, problem: TooLarge) -> None:
+        super().__init__(f"{problem}; let the job change fewer exercises at once")
 
 
 @dataclass(frozen=True, slots=True)
