@@ -221,6 +221,8 @@ class Wire:
         self._listens.add(ended)
         call = line.listen(metadata=self._metadata)
         reading = asyncio.ensure_future(self._pass_on(call, target, on_document))
+        # An error that comes while the caller is being cancelled, maybe more than once, is nobody's any more.
+        reading.add_done_callback(lambda task: task.cancelled() or task.exception())
         stopping = asyncio.ensure_future(until.wait())
         try:
             await asyncio.wait((reading, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -231,8 +233,6 @@ class Wire:
                 await call.done_writing()
             await asyncio.wait((reading,), timeout=_ENDING_SECONDS)
             reading.cancel()
-            # An error that came while the caller was being cancelled is nobody's any more.
-            reading.add_done_callback(lambda task: task.cancelled() or task.exception())
             call.cancel()
             self._listens.discard(ended)
             ended.set_result(None)

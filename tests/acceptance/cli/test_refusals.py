@@ -21,6 +21,8 @@ WRONG = [
     (["jobs", "list", "extra"], "extra"),
     (["jobs", "list", "--limit", "0"], "--limit"),
     (["jobs", "list", "--limit", "many"], "--limit"),
+    (["jobs", "list", "--limit", "99999999999"], "--limit"),
+    (["jobs", "list", "--offset", "99999999999"], "offset"),
     (["jobs", "list", "--offset", "-1"], "--offset"),
     (["jobs", "list", "--status", "nope"], "use one of pending, queued, running"),
     (["jobs", "list", "--queue", "nope"], "use one of priority, maintenance"),
@@ -93,8 +95,8 @@ WRONG = [
     (["enqueue", "catalog_enrich_field", "--payload", '{"exercise_ids": ["Back Squat"]}'], "write 'back-squat'"),
     (["enqueue", "catalog_enrich_field", "--payload", '{"exercise_ids": ["a"], "families": ["b"]}'], "select by one"),
     (["enqueue", "catalog_enrich_field", "--payload", '{"path": "level"}'], "payload.path"),
-    (["enqueue", "catalog_enrich_field_shard"], "payload.exercise_ids"),
-    (["enqueue", "catalog_enrich_field_shard", "--payload", '{"exercise_ids": []}'], "payload.exercise_ids"),
+    (["enqueue", "catalog_enrich_field_shard"], "MISSING_EXERCISE_IDS: give exercise_ids"),
+    (["enqueue", "catalog_enrich_field_shard", "--payload", '{"exercise_ids": []}'], "MISSING_EXERCISE_IDS"),
 ]
 
 
