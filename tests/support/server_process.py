@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import requests
 
@@ -64,7 +64,7 @@ class ServerProcess:
             time.sleep(0.02)
         return f"http://127.0.0.1:{found[1]}"
 
-    def post(self, route: str, body: Mapping[str, object] | None = None, **headers: str) -> requests.Response:
+    def post(self, route: str, body: Mapping[str, Any] | None = None, **headers: str) -> requests.Response:
         """Call a route."""
         return requests.post(self.url + route, json=body, headers=headers, timeout=PATIENCE_SECONDS)
 
@@ -89,9 +89,10 @@ class ServerProcess:
         """SIGKILL gunicorn and its worker together."""
         import psutil
 
-        family = [*psutil.Process(self._process.pid).children(recursive=True), self._process]
-        for each in family:
-            each.kill()
+        children = psutil.Process(self._process.pid).children(recursive=True)
+        self._process.kill()
+        for child in children:
+            child.kill()
         self._process.wait(timeout=PATIENCE_SECONDS)
 
     def close(self) -> None:

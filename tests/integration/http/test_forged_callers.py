@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from app.cloud.pubsub import message_of
+from app.cloud.messages import message_of
 from app.jobs import Hint, JobManager, JobStatus
 from app.stores import DatabaseJobStore
 from tests.support import served_jobs  # noqa: F401 - registers the types
