@@ -9,7 +9,9 @@ import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Set
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import cache
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, cast
@@ -25,6 +27,7 @@ from app.jobs import (
     LoggingMiddleware,
     Middleware,
     NoWaker,
+    Repairer,
     Runtime,
     SplitWaker,
     SystemClock,
@@ -43,6 +46,9 @@ if TYPE_CHECKING:
 
     from flask import Flask
 
+    from app.catalog.enrichment import Enricher
+    from app.catalog.gemini import GeminiModel
+    from app.catalog.plans import ChangePlan
     from app.cloud.telemetry import Telemetry
     from app.serve.house import House
     from app.web.scopes import Access
@@ -241,6 +247,58 @@ def make_telemetry(given: Settings, service: str = "torpor") -> Telemetry | None
     return telemetry_to(given.telemetry, service, __version__)
 
 
+def application_of(given: Settings) -> dict[str, object]:
+    """What the settings say to the catalogue's jobs: whether they may write, and which models they may ask.
+
+    Raises:
+        BadInput: a model is to be asked, and something that it takes is missing.
+    """
+    said: dict[str, object] = {"catalog_apply_enabled": given.catalog_apply_enabled}
+    if given.catalog_gemini_project is None:
+        if given.catalog_repairer == "gemini":
+            raise BadInput("catalog_repairer", "is gemini, and there is no project", "set catalog_gemini_project too")
+        return said
+    if find_spec("google.genai") is None:
+        remedy = "install it: pip install 'torpor[gemini]'"
+        raise BadInput("catalog_gemini_project", "is set, and the extra gemini is not installed", remedy)
+    if (given.catalog_gemini_input_price is None) != (given.catalog_gemini_output_price is None):
+        raise BadInput("catalog_gemini_input_price", "is one of two prices", "give both, or none")
+    model = cache(lambda: _gemini_model(given))
+    said["catalog_enrichers"] = {"gemini": lambda: _gemini_enricher(model())}
+    if given.catalog_repairer == "gemini":
+        from app.catalog.repair.deferred import DeferredRepairer
+
+        said["catalog_repairer"] = DeferredRepairer(lambda: _gemini_repairer(model()))
+    return said
+
+
+# Google's library takes a second to import: no process pays for it before the first question.
+def _gemini_model(given: Settings) -> GeminiModel:
+    from app.catalog.gemini import GeminiModel, Price
+
+    prices = given.catalog_gemini_input_price, given.catalog_gemini_output_price
+    return GeminiModel(
+        given.catalog_gemini_project or "",
+        location=given.catalog_gemini_location,
+        model=given.catalog_gemini_model,
+        timeout_seconds=given.catalog_gemini_timeout_seconds,
+        price=None if prices[0] is None or prices[1] is None else Price(prices[0], prices[1]),
+        endpoint=given.catalog_gemini_endpoint,
+    )
+
+
+def _gemini_enricher(model: GeminiModel) -> Enricher:
+    from app.catalog.gemini import GeminiEnricher
+
+    return GeminiEnricher(model)
+
+
+def _gemini_repairer(model: GeminiModel) -> Repairer[ChangePlan]:
+    from app.catalog.gemini import GeminiRepairer
+
+    return GeminiRepairer(model)
+
+
 def make_runtime(
     given: Settings,
     store: Store | None = None,
@@ -267,7 +325,7 @@ def make_runtime(
         options=options_of(given),
         text_codec=text_codec_of(given),
         middleware=[*(telemetry.middleware if telemetry is not None else ()), *middleware_of(given)],
-        application={"catalog_apply_enabled": given.catalog_apply_enabled},
+        application=application_of(given),
         waker=waker if telemetry is None else telemetry.waker(waker),
     )
     if telemetry is not None:

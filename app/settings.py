@@ -120,6 +120,23 @@ class Settings(BaseSettings):
         default=False, validation_alias=AliasChoices("TORPOR_CATALOG_APPLY_ENABLED", "CATALOG_APPLY_ENABLED")
     )
     """Whether catalogue jobs in mode `apply` may write; without it they fail with `APPLY_DISABLED`."""
+    catalog_gemini_project: str | None = Field(default=None, min_length=1)
+    """The Google Cloud project that is billed for questions to Gemini on Vertex AI; without one nobody is asked. It
+    needs the extra `gemini`."""
+    catalog_gemini_location: str = Field(default="global", min_length=1)
+    """Where Vertex AI answers, such as `europe-west4`."""
+    catalog_gemini_model: str = Field(default="gemini-2.5-flash", min_length=1)
+    """Which model is asked."""
+    catalog_gemini_timeout_seconds: Seconds = 60.0
+    """How long one answer may take."""
+    catalog_gemini_endpoint: str | None = Field(default=None, pattern=r"^https?://[^/?#\s]+$")
+    """Another address than Vertex AI's own, such as that of a proxy."""
+    catalog_gemini_input_price: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    """US$ for a million tokens of questions, for the record of what answers cost; by default the list price."""
+    catalog_gemini_output_price: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    """US$ for a million tokens of answers. Both prices are given, or none."""
+    catalog_repairer: Literal["rules", "gemini"] = "rules"
+    """Who mends change plans that are not valid, before a person is asked."""
     job: JobSettings = Field(default_factory=JobSettings)
     storage: StorageSettings = Field(default_factory=StorageSettings)
     service: Literal["job_worker", "watchdog_worker", "catalog_worker", "web"] = "job_worker"

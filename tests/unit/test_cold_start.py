@@ -14,9 +14,11 @@ ALWAYS_LATER = {
     "cryptography",  # tokens are checked when one comes
     "google.auth",
     "google.cloud.logging",
+    "google.genai",
     "google.pubsub_v1",  # hints are published when there are jobs to hint at
     "httpx",
     "opentelemetry",
+    "rapidfuzz",
     "requests",
     "rich",
     "sqlalchemy.orm",

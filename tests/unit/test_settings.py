@@ -40,6 +40,8 @@ VALUES = {
     "TORPOR_TEXT_CODEC": "secrets_of:CODEC",
     "TORPOR_TASK_PACKAGES": "one,two.three",
     "TORPOR_CATALOG_APPLY_ENABLED": "true",
+    "TORPOR_CATALOG_GEMINI_ENDPOINT": "https://proxy.example",
+    "TORPOR_CATALOG_REPAIRER": "gemini",
     "TORPOR_LOG_FORMAT": "json",
     "TORPOR_TELEMETRY": "otlp",
     "TORPOR_SERVICE": "watchdog_worker",

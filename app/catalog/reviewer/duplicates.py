@@ -11,8 +11,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from rapidfuzz.distance import OSA
-
 from app.catalog.exercise import Exercise, ExerciseStatus
 from app.catalog.names import contrasts
 from app.catalog.reviewer.blocking import WORD_WINDOW, candidates
@@ -152,6 +150,8 @@ def _families(active: Sequence[Exercise], links: Counter[tuple[str, str]]) -> li
 
 
 def _is_spelling_of(one: str, other: str) -> bool:
+    from rapidfuzz.distance import OSA  # a worker that never scans starts without it
+
     first, second = (" ".join(sorted(slug.split("-"))) for slug in (one, other))
     return min(len(first), len(second)) >= MIN_LETTERS and OSA.distance(first, second, score_cutoff=SLIPS) <= SLIPS
 

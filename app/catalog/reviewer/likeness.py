@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 
-from rapidfuzz import fuzz
-
 from app.catalog.exercise import Exercise
 from app.catalog.names import contrasting, equipment_conflict, mentioned_equipment, name_words, parse_name
 from app.catalog.taxonomy import fold, load_table
@@ -199,6 +197,8 @@ def _reasons(one: Profile, other: Profile, text: float | None) -> list[str]:
 def _text_similarity(one: Profile, other: Profile) -> float | None:
     if len(one.text) < MIN_TEXT or len(other.text) < MIN_TEXT:
         return None
+    from rapidfuzz import fuzz  # a worker that never scans starts without it
+
     return round(fuzz.ratio(one.text, other.text) / 100, 3)
 
 
