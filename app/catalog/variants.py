@@ -61,3 +61,32 @@ def lacks_qualifier(exercise: Exercise, equipment: frozenset[str]) -> bool:
 def qualified_name(exercise: Exercise) -> str:
     """The name as "[Modifier] Base (Equipment)"."""
     return canonical_name(exercise.name, exercise.equipment)
+
+
+def double_of(changed: Exercise, members: Iterable[Exercise]) -> Exercise | None:
+    """Who is in the way of an exercise that gets this equipment.
+
+    Args:
+        changed: with the equipment.
+        members: the active exercises of its family, as they are.
+
+    Returns:
+        One that has its place already; or, if it would bring the family its second kind of equipment, one of two that
+        share a place and so could not both get a name that carries their own. None if nobody is in the way.
+    """
+    others = [each for each in members if each.id != changed.id]
+    variant = variant_of(changed)
+    seats: dict[Variant, Exercise] = {}
+    doubles: list[Exercise] = []
+    for each in others:
+        seat = variant_of(each)
+        if seat is None:
+            continue
+        if seat == variant:
+            return each
+        if seat in seats:
+            doubles += [seats[seat], each]
+        seats.setdefault(seat, each)
+    is_second = len(family_equipment(others)) < 2 <= len(family_equipment([*others, changed]))
+    unnamed = (each for each in doubles if not carries_equipment(each))
+    return next(unnamed, None) if is_second else None

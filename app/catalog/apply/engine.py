@@ -201,7 +201,8 @@ def prepare(
         message = f"it changes {len(changes)} records, over the limit of {MAX_TARGETS}; split it"
         raise _failed(operation, "OPERATION_TOO_LARGE", "targets", message)
     _check_as_planned(snapshot, operation)
-    after = {target: _text(documents.get(target), item) for target, item in changes.items()}
+    guessed = frozenset(operation.enriched) & operation.patch.keys()
+    after = {target: _text(documents.get(target), item, guessed) for target, item in changes.items()}
     before = {target: documents[target].text if target in documents else None for target in changes}
     writes = [write_of(target, documents.get(target), text) for target, text in after.items()]
     if operation.kind is not OperationKind.NO_CHANGE:
@@ -227,12 +228,12 @@ def _check_as_planned(snapshot: Snapshot, operation: Operation) -> None:
                 raise _failed(operation, "STALE_TARGET", name, message)
 
 
-def _text(before: Document | None, item: Item | None) -> str | None:
+def _text(before: Document | None, item: Item | None, guessed: frozenset[str]) -> str | None:
     if item is None:
         return None
-    enriched: frozenset[str] = frozenset()
+    enriched = guessed if isinstance(item, Exercise) else frozenset()
     if before is not None and isinstance(before.item, Exercise) and isinstance(item, Exercise):
-        enriched = still_enriched(before.item, before.enriched, item)
+        enriched |= still_enriched(before.item, before.enriched, item)
     return text_of(item, enriched)
 
 

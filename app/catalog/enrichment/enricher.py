@@ -55,6 +55,11 @@ class DropReason(StrEnum):
     INVALID = "invalid"
     LOW_CONFIDENCE = "low_confidence"
     UNCHANGED = "unchanged"
+    DOUBLE = "double"
+    """Equipment that the exercise's family has no room for: another one has it already, or two others share a place and
+    could not both carry theirs in their names."""
+    CHANGED = "changed"
+    """Somebody else changed the exercise before it could be written."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,5 +5,6 @@ validators, as JSON, and answers with a mended plan; `repaired` makes such an an
 """
 
 from app.catalog.repair.rules import RuleBasedRepairer, findings_of, not_repairable, repaired
+from app.catalog.repair.skipping import SkippingRepairer
 
-__all__ = ["RuleBasedRepairer", "findings_of", "not_repairable", "repaired"]
+__all__ = ["RuleBasedRepairer", "SkippingRepairer", "findings_of", "not_repairable", "repaired"]

@@ -13,7 +13,14 @@ from enum import StrEnum
 from app.catalog.exercise import Exercise, ExerciseStatus
 from app.catalog.names import equipment_conflict, mentioned_equipment
 from app.catalog.reviewer.proposals import ProposedJob, in_order, state_of
-from app.catalog.variants import Variant, family_equipment, lacks_qualifier, qualified_name, variant_of
+from app.catalog.variants import (
+    Variant,
+    double_of,
+    family_equipment,
+    lacks_qualifier,
+    qualified_name,
+    variant_of,
+)
 
 ENRICH_BATCH = 200
 """Ids in one proposed enrichment job, the default size of a shard."""
@@ -206,19 +213,19 @@ def _duplicates(family: _Family) -> Iterable[FamilyFinding]:
 def _unknown_equipment(family: _Family, find_equipment: EquipmentFinder | None) -> Iterable[FamilyFinding]:
     if len(family.exercises) < 2:
         return
-    taken = {variant: each.name for each in family.exercises if (variant := variant_of(each)) is not None}
+    members = {each.id: each for each in family.exercises}
     for exercise in family.exercises:
         if exercise.equipment:
             continue
         evidence = {"name": exercise.name, "family_equipment": ", ".join(sorted(family.equipment))}
         if find_equipment is not None:
-            found = find_equipment(exercise)
-            variant = variant_of(exercise.model_copy(update={"equipment": found}))
-            evidence["proposed_equipment"] = "" if variant is None or variant in taken else variant.equipment
-            if variant in taken:
-                evidence["double_of"] = taken[variant]
+            changed = exercise.model_copy(update={"equipment": find_equipment(exercise)})
+            variant, other = variant_of(changed), double_of(changed, members.values())
+            evidence["proposed_equipment"] = "" if variant is None or other is not None else variant.equipment
+            if variant is not None and other is not None:
+                evidence["double_of"] = other.name
             elif variant is not None:
-                taken[variant] = exercise.name
+                members[exercise.id] = changed
         yield FamilyFinding(FindingCode.EQUIPMENT_UNKNOWN, family.slug, (exercise.id,), evidence)
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from app.catalog.apply import Journal, change_id_of
 from app.catalog.payloads import EnrichField
+from app.catalog.plans import OperationKind, Touches
 from app.catalog.store import CatalogStore
 from app.catalog.tasks.counts import Counts
 from app.catalog.tasks.mode import may_write, mode_of
-from app.catalog.tasks.shard import position_of
 from app.jobs import ContinueLater, Job, JobContext, JobQueue, JobRequest, JobStatus, PermanentError, job
 
 SHARD_TYPE = "catalog_enrich_field_shard"
@@ -45,7 +46,7 @@ async def catalog_enrich_field(ctx: JobContext, payload: EnrichField) -> dict[st
         # Held by nobody while it waits. The pause grows, so that a long run costs few looks.
         raise ContinueLater(min(LONGEST_PAUSE_SECONDS, 0.5 * 1.5**ctx.job.slices), shards)
     await ctx.report_progress(*_advance(children), message + (f", {len(failed)} not COMPLETED" if failed else ""))
-    totals = await _totals(CatalogStore(ctx.store), children)
+    totals = await _totals(Journal(ctx.store), children)
     return {"mode": mode_of(ctx), "shards": len(shards), "not_completed": failed, **totals.model_dump()}
 
 
@@ -96,9 +97,12 @@ async def _selected(ctx: JobContext, payload: EnrichField) -> Sequence[str]:
     if payload.exercise_ids:
         found = await catalog.get(payload.exercise_ids)
         return payload.exercise_ids if any(found) else ()
-    families = frozenset(payload.families)
-    active = (stored.exercise for stored in await catalog.all("active"))
-    return [exercise.id for exercise in active if not families or exercise.family_slug in families]
+    if payload.families:
+        read = await catalog.snapshot(Touches.of(families=payload.families))
+        return [exercise.id for slug in payload.families for exercise in read.members(slug)]
+    active = [stored.exercise for stored in await catalog.all("active")]
+    # Of one family beside each other: shards lock the families of what they write, and should not wait for others.
+    return [exercise.id for exercise in sorted(active, key=lambda exercise: exercise.family_slug)]
 
 
 def _advance(children: Sequence[Job]) -> tuple[float, float]:
@@ -108,12 +112,23 @@ def _advance(children: Sequence[Job]) -> tuple[float, float]:
     return sum(done), sum(sizes)
 
 
-async def _totals(catalog: CatalogStore, children: Sequence[Job]) -> Counts:
+async def _totals(journal: Journal, children: Sequence[Job]) -> Counts:
     """The children's counts, added up; of a child that did not complete, what it had written until then."""
     totals = Counts()
     for child in children:
         if child.status is JobStatus.COMPLETED and child.result is not None:
-            totals += Counts.model_validate(child.result.data)
+            told = child.result.data
+            totals += Counts.model_validate({name: told[name] for name in Counts.model_fields})
         else:
-            totals += (await position_of(catalog, _exercise_ids(child), child.checkpoint)).counts
+            totals += await _written_by(journal, child)
+    return totals
+
+
+async def _written_by(journal: Journal, child: Job) -> Counts:
+    """What a shard that did not complete has in the journal."""
+    totals = Counts()
+    for attempt in range(1, child.attempt + 1):
+        for line in await journal.lines(change_id_of(child.id, attempt)):
+            if line.operation.kind is OperationKind.PATCH_EXERCISE and line.undone_at is None:
+                totals += Counts(exercises=1, enriched=1, written=dict.fromkeys(line.operation.patch, 1))
     return totals

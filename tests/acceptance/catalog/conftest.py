@@ -16,10 +16,13 @@ import pytest
 
 import app.catalog.tasks  # noqa: F401 - registers the job types
 from app.catalog import Exercise, read_catalog, sample_catalog
-from app.catalog.enrichment import DeterministicEnricher, FieldSpec, ReferenceIndex, enrich_exercise
-from app.catalog.payloads import DEFAULT_FIELDS
+from app.catalog.enrichment import DeterministicEnricher, FieldSpec, ReferenceIndex, fields_to_ask
+from app.catalog.payloads import DEFAULT_FIELDS, EnrichmentChoice
+from app.catalog.plans import Snapshot
+from app.catalog.plans.replay import replay_plan
 from app.catalog.store import CatalogStore, StoredExercise
 from app.catalog.tasks.counts import Counts
+from app.catalog.tasks.enriching import Decided, decide, plan_of
 from app.jobs import AsyncJobManager, Clock, EngineOptions, Job, JobStatus, Runtime, SystemClock, Worker
 from app.stores import DatabaseJobStore, FirestoreJobStore, MemoryJobStore
 from app.stores.base import Store
@@ -184,18 +187,26 @@ Expected: TypeAlias = tuple[Counts, dict[str, Exercise]]
 
 
 def expected(exercises: Sequence[Exercise]) -> Expected:
-    """What the default fields of exercises ought to become: one by one, and without any engine."""
+    """What the default fields of exercises ought to become: by pure functions, all at once, and without any engine."""
 
     async def work() -> Expected:
         enricher = DeterministicEnricher(ReferenceIndex(exercises))
-        counts, after = Counts(), {}
-        for exercise in exercises:
-            outcome = await enrich_exercise(exercise, enricher, SPECS, NOW)
-            counts += Counts.of(exercise, outcome)
-            after[exercise.id] = outcome.exercise
-        return counts, after
+        in_turn = sorted(exercises, key=lambda exercise: exercise.family_slug)
+        proposals = {
+            exercise.id: await enricher.enrich(exercise, fields_to_ask(exercise, SPECS)) for exercise in in_turn
+        }
+        before = Snapshot({exercise.id: exercise for exercise in exercises})
+        decided = decide(in_turn, before, proposals, EnrichmentChoice(), NOW)
+        after, problems = replay_plan(before, plan_of("catalog_enrich_field_shard", decided, before), NOW)
+        assert problems == []
+        return counted_as_written(decided), dict(after.exercises)
 
     return asyncio.run(work())
+
+
+def counted_as_written(decided: Iterable[Decided]) -> Counts:
+    """The counts of all of them, none of which anybody interferes with."""
+    return sum((each.written for each in decided), Counts())
 
 
 def contents(stored: Iterable[StoredExercise]) -> dict[str, dict[str, Any]]:
