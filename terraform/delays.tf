@@ -6,9 +6,10 @@ resource "google_cloud_tasks_queue" "wake" {
   location = var.region
   name     = "${var.name}-wake"
 
-  # No more calls at a time than the workers have slots: further ones would only be told that all are taken.
+  # No more calls at a time than the workers have slots: further ones would only be told that all are taken. A queue has
+  # limits of its own, too: https://cloud.google.com/tasks/docs/quotas
   rate_limits {
-    max_concurrent_dispatches = var.worker.slots * var.worker.max_instances
+    max_concurrent_dispatches = min(5000, var.worker.slots * var.worker.max_instances)
     max_dispatches_per_second = min(500, 10 * var.worker.slots * var.worker.max_instances)
   }
 

@@ -435,6 +435,19 @@ run "tasks_call_the_worker_as_an_account_that_may_do_nothing_else" {
   }
 }
 
+run "a_queue_calls_no_more_than_queues_may" {
+  command = plan
+
+  variables {
+    worker = { slots = 250, max_instances = 100 }
+  }
+
+  assert {
+    condition     = google_cloud_tasks_queue.wake.rate_limits[0].max_concurrent_dispatches == 5000 && google_cloud_tasks_queue.wake.rate_limits[0].max_dispatches_per_second == 500
+    error_message = "Cloud Tasks refuses queues with higher limits."
+  }
+}
+
 run "what_expires_is_what_the_engine_gives_an_end" {
   command = plan
 
