@@ -1,8 +1,8 @@
 """Which exercises are worth comparing: candidates for doubles, found without comparing everything with everything.
 
-Three orders are made, and each exercise is a candidate with its next neighbours in each: by what the name means, by the
-words of the name in any order, and among those whose texts share a rare run of words. So the candidates of one
-exercise are bounded however large the catalogue is.
+Three orders are made, and each exercise is a candidate with its next neighbours in each: by the words of its movement
+in any order, by those of its family in theirs, and among those whose texts share a rare run of words. So the
+candidates of one exercise are bounded however large the catalogue is.
 """
 
 from __future__ import annotations
@@ -60,11 +60,12 @@ def _neighbours(order: Sequence[int], window: int) -> Iterator[tuple[int, int]]:
 
 
 def _name_key(profile: Profile) -> tuple[str, str, tuple[str, ...], str]:
-    return profile.family, profile.equipment or "", tuple(sorted(profile.modifiers)), profile.exercise.id
+    movement = " ".join(sorted(profile.movement))
+    return movement, profile.equipment or "", tuple(sorted(profile.modifiers)), profile.exercise.id
 
 
 def _word_key(profile: Profile) -> str:
-    return " ".join(sorted(profile.base))
+    return profile.family
 
 
 def _sharing_text(texts: Sequence[str]) -> Iterator[tuple[int, set[int]]]:

@@ -62,6 +62,7 @@ class _Rules:
     body: frozenset[str]
     exclusive: tuple[frozenset[str], ...]
     equal: Mapping[str, str]
+    movements: Mapping[str, str]
     same_equipment: Mapping[str, str]
     told: Mapping[str, tuple[str, ...]]
     positions: frozenset[str]
@@ -76,6 +77,7 @@ def _rules() -> _Rules:
         body=frozenset(table["body"]),
         exclusive=tuple(frozenset(group["words"]) for group in table["exclusive"]),
         equal=table["equal"],
+        movements=table["movements"],
         same_equipment=table["same_equipment"],
         told={name: tuple(f" {phrase} " for phrase in phrases) for name, phrases in table["told"].items()},
         positions=frozenset(table["positions"]["values"]),
@@ -85,7 +87,7 @@ def _rules() -> _Rules:
 class Profile:
     """What is compared of an exercise, worked out once."""
 
-    __slots__ = ("_mentioned", "base", "equipment", "exercise", "family", "modifiers", "text", "words")
+    __slots__ = ("_mentioned", "base", "equipment", "exercise", "family", "modifiers", "movement", "text", "words")
 
     def __init__(self, exercise: Exercise) -> None:
         rules = _rules()
@@ -95,7 +97,11 @@ class Profile:
         """By the name, so that exercises that were put into a wrong family are compared as well."""
         self.words = name_words(exercise.name)
         self.base = frozenset(parsed.base.split())
-        self.modifiers = frozenset(rules.equal.get(each, each) for each in parsed.modifiers if each not in rules.usual)
+        meant = frozenset(rules.movements.get(parsed.base, parsed.base).split())
+        self.movement = meant - rules.positions
+        """The base by its usual name; a position that is part of a name counts as one."""
+        given = (*(meant & rules.positions), *parsed.modifiers)
+        self.modifiers = frozenset(rules.equal.get(each, each) for each in given if each not in rules.usual)
         contradicted = equipment_conflict(exercise.name, exercise.equipment)
         equipment = next(iter((*contradicted, *exercise.equipment, *parsed.equipment)), None)
         self.equipment = None if equipment is None else rules.same_equipment.get(equipment, equipment)
@@ -130,7 +136,7 @@ def compare(one: Profile, other: Profile) -> Likeness:
     surely = same_name and known and muscle and told and text is not None and text >= MERGE_TEXT
     if surely:
         verdict = Verdict.SAME
-    elif same_name or (text is not None and text >= REVIEW_TEXT):
+    elif one.movement == other.movement or (text is not None and text >= REVIEW_TEXT):
         verdict = Verdict.LIKELY
     else:
         verdict = Verdict.DIFFERENT
@@ -173,14 +179,15 @@ def _set_apart(one: Profile, other: Profile) -> str | None:
         untold = [modifier for modifier in sorted(extra) if not silent.tells(modifier)]
         if untold:
             return f"only one is {', '.join(untold)}"
-    return bases_apart(one.base, other.base)
+    return bases_apart(one.movement, other.movement)
 
 
 def _reasons(one: Profile, other: Profile, text: float | None) -> list[str]:
     """What there is to say about two that nothing sets apart."""
     reasons = ["the names say the same movement"]
     if one.base != other.base:
-        reasons = [f"the names differ: {_words(one.base - other.base)} and {_words(other.base - one.base)}"]
+        differ = f"{_words(one.base - other.base)} and {_words(other.base - one.base)}"
+        reasons = [f"the names {'are two for one movement' if one.movement == other.movement else 'differ'}: {differ}"]
     for modifier in sorted(one.modifiers ^ other.modifiers):
         silent = other if modifier in one.modifiers else one
         reasons.append(f"the text of {silent.exercise.name!r} says {modifier}")

@@ -84,6 +84,9 @@ def test_names_that_differ_are_different_exercises_however_alike_their_texts(one
         (exercise("Cat Stretch"), exercise("Cat Stretches")),
         # a text that speaks of a way in which it is done too
         (exercise("Rope Row", "cable"), exercise("Row", "cable", notes=("Take the rope.", *TEXT))),
+        # a movement that goes by several names
+        (exercise("Military Press", "barbell"), exercise("Shoulder Press", "barbell", notes=OTHER_TEXT)),
+        (exercise("Lying Triceps Press", "ez-bar"), exercise("Skullcrusher", "ez-bar", notes=OTHER_TEXT)),
         # another name for the same text
         (exercise("Blorp", "barbell"), exercise("Zorb", "barbell")),
     ],
@@ -146,3 +149,9 @@ def test_a_word_does_not_exclude_itself() -> None:
     assert all(len(set(group["words"])) == len(group["words"]) > 1 for group in table["exclusive"])
     assert not set(table["usual"]) & set(table["told"])
     assert set(table["positions"]["values"]) <= set(table["told"])
+
+
+def test_no_name_of_a_movement_leads_to_another_one() -> None:
+    movements = load_table("duplicates")["movements"]
+
+    assert not set(movements) & set(movements.values())
