@@ -25,6 +25,7 @@ import psutil
 
 from bench.databases import SQLITE
 from bench.figures import Figures, median_of, table
+from bench.machine import Machine
 from bench.process import ROOT
 from tests.services.emulator_process import free_port
 from tests.services.firestore_emulator import firestore_emulator
@@ -59,6 +60,7 @@ def run(arguments: Sequence[str]) -> int:
     given = parser.parse_args(arguments)
     print(f"# cold start of {given.service}, {datetime.now(UTC):%Y-%m-%d}, {given.repeat} starts each, in turn")
     rows: dict[str, list[Figures]] = {}
+    machine = Machine()
     with servers(given.service) as each_one, tempfile.TemporaryDirectory(prefix="torpor-bench-") as bytecode:
         for server in each_one:
             measure(server, bytecode)
@@ -68,6 +70,7 @@ def run(arguments: Sequence[str]) -> int:
                 rows.setdefault(server.name, []).append(measure(server, bytecode))
     print(f"\n{table('', COLUMNS, rows)}\n")
     _compare(rows)
+    print(machine.said())
     return 0
 
 

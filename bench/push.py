@@ -30,6 +30,7 @@ from app.stores.firestore import FirestoreJobStore
 from bench import marks
 from bench.figures import percentile
 from bench.firestore_scenarios import PROJECT, fresh_prefix
+from bench.machine import Machine
 from bench.marks import Marks
 from bench.tasks import MARK
 from tests.services.firestore_emulator import firestore_emulator
@@ -91,7 +92,9 @@ def run(arguments: Sequence[str]) -> int:
         }
         server = stack.enter_context(ServerProcess(folder, **settings))
         topic.push_to(server.url)
+        machine = Machine()
         measured = asyncio.run(_Run(firestore, prefix, topic.name, server.url, folder / "marks").measure(given.samples))
+    print(f"# {machine.said()}")
     print("\n| | created → started p50 ms | p99 ms | woken → started p50 ms | p99 ms |\n|---|---|---|---|---|")
     for name, waits in measured.items():
         cells = [percentile(each, share) for each in (waits.created, waits.woken) for share in (0.5, 0.99)]
