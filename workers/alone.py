@@ -19,6 +19,9 @@ CONFIGURATION = Path(__file__).with_name("gunicorn.conf.py")
 BACKLOG = 2048
 """Connections that the system keeps waiting: gunicorn's own number."""
 
+KEPT_CONNECTIONS = 100
+"""Connections beside those that are being answered, at least."""
+
 
 class CannotListen(TorporError):
     """A place where no server can listen."""
@@ -61,7 +64,7 @@ class _Configured(Application):  # type: ignore[misc]
         self.load_config_from_file(str(CONFIGURATION))
         own = {
             "threads": self._threads,
-            "worker_connections": self._threads + 2000,
+            "worker_connections": max(self.cfg.worker_connections, self._threads + KEPT_CONNECTIONS),
             "loglevel": "warning",
             "worker_tmp_dir": None,
             "post_worker_init": lambda worker: None,

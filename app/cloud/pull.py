@@ -99,10 +99,11 @@ class PulledHints:
         """Let others hear what was not followed up, and let go of the connection. Quick."""
         self._closed = True
         self._linger(None)
+        is_open = self._said is not None
         self._give_back([*self._covered, *self._fresh])
         self._end_stream()
         if self._running is not None:
-            if not self._wanted.is_set() or self._said is None:
+            if not is_open:
                 self._running.cancel()
             _, late = await asyncio.wait({self._running}, timeout=CLOSE_SECONDS)
             for task in late:

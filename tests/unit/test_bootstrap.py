@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from app.bootstrap import (
     discover_tasks,
+    make_ears,
     make_runtime,
     make_store,
     make_waker,
@@ -21,6 +23,7 @@ from app.bootstrap import (
     use_engine,
 )
 from app.cloud.pubsub import PubSubWaker
+from app.cloud.pull import PulledHints
 from app.cloud.tasks import CloudTasksWaker
 from app.jobs import BadInput, EngineOptions, JobRegistry, NoWaker, SplitWaker
 from app.jobs.binding import current_manager
@@ -151,6 +154,15 @@ def test_options_come_from_settings() -> None:
 def test_settings_and_engine_have_the_same_defaults() -> None:
     # The grace of five minutes is a setting; an engine that was put together by hand takes back at once.
     assert options_of(plain()) == replace(EngineOptions(), recovery_timeout=timedelta(minutes=5))
+
+
+def test_a_worker_that_stays_hears_what_the_settings_say() -> None:
+    assert make_ears(plain()) == []
+    (ear,) = make_ears(plain(wake_subscription="projects/p/subscriptions/s"))
+    assert isinstance(ear, PulledHints)
+    assert options_of(plain(poll_seconds=90)).poll_seconds == 90
+    with pytest.raises(ValidationError):
+        plain(wake_subscription="projects/p/topics/wake")
 
 
 TOPIC = "projects/p/topics/wake"

@@ -53,6 +53,8 @@ VALUES = {
     "TORPOR_WAKE_QUEUE": "projects/p/locations/l/queues/q",
     "TORPOR_WAKE_URL": "https://worker.example",
     "TORPOR_WAKE_ACCOUNT": "tasks@p.iam.gserviceaccount.com",
+    "TORPOR_WAKE_SUBSCRIPTION": "projects/p/subscriptions/s",
+    "TORPOR_WAKE_DELAYED": "true",
     "TORPOR_JOB__STORE_TYPE": "file",
     "TORPOR_STORAGE__DATABASE__DIALECT": "mysql",
 }
