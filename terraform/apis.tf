@@ -17,6 +17,7 @@ resource "google_project_service" "used" {
       "pubsub.googleapis.com",
       "run.googleapis.com",
       "secretmanager.googleapis.com",
+      "telemetry.googleapis.com",
     ],
     local.has_people ? ["iap.googleapis.com"] : [],
   ))

@@ -43,7 +43,7 @@ resource "google_project_iam_member" "database" {
 
 resource "google_project_iam_member" "telemetry" {
   for_each = {
-    for pair in setproduct(local.runtimes, ["logging.logWriter", "monitoring.metricWriter", "cloudtrace.agent"]) :
+    for pair in setproduct(local.runtimes, ["logging.logWriter", "telemetry.metricsWriter", "telemetry.tracesWriter"]) :
     "${pair[0]} ${pair[1]}" => { account = pair[0], role = "roles/${pair[1]}" }
   }
 

@@ -26,23 +26,27 @@ class NotTaken(Exception):
 
 
 class Reasons(logging.Handler):
-    """Keeps what exporters log about a failure, which they do not return; their lines are not logged beside ours."""
+    """Keeps what exporters log about a failure, which they do not return; their lines are not logged beside ours.
+
+    Args:
+        name: of the exporters' logger.
+    """
 
     def __init__(self, name: str) -> None:
         super().__init__()
-        self._newest = ""
+        self._first = ""
         logger = logging.getLogger(name)
         logger.addHandler(self)
         logger.propagate = False
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Remember it."""
-        self._newest = record.getMessage()
+        """Remember it, if it is the first: those that follow say that it did not help to try again."""
+        self._first = self._first or record.getMessage()
 
     def take(self) -> str:
-        """The newest since the last time."""
-        newest, self._newest = self._newest, ""
-        return newest or "it was not taken"
+        """The first since the last time."""
+        first, self._first = self._first, ""
+        return first or "it was not taken"
 
 
 class WaitingSpans(SpanProcessor):
@@ -140,6 +144,7 @@ class Outgoing:
         Raises:
             NotTaken: an exporter said so, and why.
         """
+        self._reasons.take()
         while self._spans is not None and (batch := self.waiting.take(SPANS_AT_ONCE)):
             try:
                 is_taken = self._spans.export(batch) is SpanExportResult.SUCCESS

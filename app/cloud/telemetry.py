@@ -66,7 +66,7 @@ class Telemetry:
         return self._tracing.woken(hint)
 
     def flush(self, seconds: float = FLUSH_SECONDS) -> None:
-        """Deliver what there is, and wait for that so long at most (see `Courier.flush`), unless that goes by itself."""
+        """Deliver what there is, unless that goes by itself; see `Courier.flush`."""
         if self._courier is not None and not self._is_resident:
             self._courier.flush(seconds)
 
