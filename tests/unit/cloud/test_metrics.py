@@ -108,6 +108,12 @@ async def test_they_have_the_names_and_units_that_are_declared(site: Site, monke
     )
 
 
+def test_the_page_names_them_all(pytestconfig: pytest.Config) -> None:
+    page = (pytestconfig.rootpath / "docs" / "telemetry.md").read_text(encoding="utf-8")
+    rows = [line.split(" | ")[:3] for line in page.splitlines() if line.startswith("| `torpor.")]
+    assert rows == [[f"| `{each.name}`", each.unit, each.says] for each in METRICS]
+
+
 async def test_the_queues_are_looked_at_once_for_each_export(site: Site) -> None:
     engine = site.engine
 
