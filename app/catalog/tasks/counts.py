@@ -35,6 +35,8 @@ class Counts(BaseModel):
     failed_before: Numbers = Field(default_factory=dict)
     """Exercises by each of the scanner's rules that they failed."""
     failed_after: Numbers = Field(default_factory=dict)
+    spent: Numbers = Field(default_factory=dict)
+    """What asking a model has cost: calls, tokens, millionths of a US$; empty without one."""
 
     @classmethod
     def of(cls, before: Exercise, outcome: EnrichmentOutcome) -> Self:

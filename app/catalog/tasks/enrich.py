@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from app.catalog.apply import Journal, change_id_of
-from app.catalog.payloads import EnrichField
+from app.catalog.payloads import EnrichField, EnrichmentChoice
 from app.catalog.plans import OperationKind, Touches
 from app.catalog.store import CatalogStore
 from app.catalog.tasks.counts import Counts
@@ -68,7 +68,7 @@ async def _create_shards(ctx: JobContext, payload: EnrichField) -> list[str]:
     ids = [exercise_id for exercise_id in await _selected(ctx, payload) if exercise_id not in taken]
     if not ids and not there:
         raise NothingSelected
-    choice = payload.model_dump(mode="json", include={"fields", "threshold", "overwrite"})
+    choice = payload.model_dump(mode="json", include={*EnrichmentChoice.model_fields})
     requests = [
         JobRequest(
             type=SHARD_TYPE,

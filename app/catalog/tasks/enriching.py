@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -148,20 +148,23 @@ def _renames(slug: str, members: Sequence[Exercise], snapshot: Snapshot) -> list
     return [each for each in operations if lacked.isdisjoint(each.exercise_ids())]
 
 
-def counted(decided: Iterable[Decided], plan: ChangePlan | None) -> Counts:
+def patched_by(operations: Iterable[Operation]) -> frozenset[str]:
+    """The exercises that some of the operations patch."""
+    return frozenset(
+        exercise_id
+        for operation in operations
+        if operation.kind is OperationKind.PATCH_EXERCISE
+        for exercise_id in operation.exercise_ids()
+    )
+
+
+def counted(decided: Iterable[Decided], patched: Collection[str]) -> Counts:
     """The counts of all of them.
 
     Args:
         decided: of each exercise.
-        plan: as it was carried out in the end; an exercise whose patch it lacks was left as it is. None if nothing was
-            to be written.
+        patched: those that were written, or in a dry run would be; the others were left as they are.
     """
-    patched = {
-        exercise_id
-        for operation in (() if plan is None else plan.operations)
-        if operation.kind is OperationKind.PATCH_EXERCISE
-        for exercise_id in operation.exercise_ids()
-    }
     totals = Counts()
     for each in decided:
         totals += each.written if not each.patch or each.exercise_id in patched else each.left

@@ -274,6 +274,7 @@ class _Street:
             raise Cancel(
                 f"cancelled after {done} of {total} operations; undo change {self._change_id} to take them back"
             )
+        await self._ctx.save_checkpoint({"operations": done})  # ends the attempt here for a pause or a slice
         if self._ctx.is_stopping:
             raise ContinueLater
 

@@ -52,11 +52,9 @@ async def test_the_real_records_by_two_workers(
     assert again.before == again.after == counts.after
 
 
-async def test_fields_come_out_the_same_by_themselves(
-    memory: Site, real: tuple[Exercise, ...], expected_real: Expected
-) -> None:
+async def test_fields_come_out_the_same_by_themselves(memory: Site, expected_sample: Expected) -> None:
     """No guess leans on another, so it does not matter which are asked for together, or in which order."""
-    first = await memory.catalogued(real)
+    first = await memory.catalogued(sample())
     second = await memory.process()
 
     written = {}
@@ -65,7 +63,7 @@ async def test_fields_come_out_the_same_by_themselves(
         await asyncio.gather(first.drain(), second.drain())
         written.update(totals(await first.manager.get_job(parent)).written)
 
-    counts, exercises = expected_real
+    counts, exercises = expected_sample
     assert written == {path: counts.written[path] for path in written}
     for stored in await first.catalog.all():
         wanted = exercises[stored.exercise.id]

@@ -1,4 +1,4 @@
-"""Enrichment that is killed, paused, retried or interfered with: every page is written once, and counted once.
+"""Enrichment that is killed, paused, retried or interfered with: every exercise is written once, and counted once.
 
 A killed process is one whose next write never gets through, while another takes its job over. In the end the write is
 let through, and must come to nothing.
@@ -10,26 +10,23 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
 
 import pytest
 
 from app.catalog import Exercise
+from app.catalog.apply import Journal
+from app.catalog.apply.engine import MAX_REFUSED
+from app.catalog.plans import Changes, Snapshot
+from app.catalog.plans import Operation as CatalogOperation
+from app.catalog.plans.replay import replay
 from app.catalog.store import CatalogStore
-from app.catalog.tasks.counts import Counts
-from app.catalog.tasks.shard import MAX_REFUSED
-from app.jobs import EngineOptions, Job, JobStatus, PermanentError, Worker
+from app.jobs import Job, JobStatus, PermanentError, Worker
 from app.stores.base import StoreError, Unit, Version
 from app.stores.faults import Call, Hold, Operation
 from tests.acceptance.catalog.conftest import Expected, LaterClock, Process, Site, contents, few, says, totals
 
-PAGE = 10
 SHARD = "catalog_enrich_field_shard"
-
-
-@pytest.fixture(autouse=True)
-def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.catalog.tasks.shard.COMMIT_SIZE", PAGE)
 
 
 def of_job(job_id: str) -> Callable[[Call], bool]:
@@ -81,35 +78,34 @@ async def check(heir: Process, parent: str, wanted: Expected) -> None:
 
 
 @pytest.mark.parametrize("applied", [False, True], ids=["before its write", "before its answer"])
-@pytest.mark.parametrize("page", [1, 2, 5])
-async def test_a_shard_killed_at_a_page(page: int, applied: bool, memory: Site, expected_few: Expected) -> None:
+@pytest.mark.parametrize("number", [1, 2, 40])
+async def test_a_shard_killed_at_an_exercise(number: int, applied: bool, memory: Site, expected_few: Expected) -> None:
     victim = await memory.catalogued(few())
     parent = await victim.submit("catalog_enrich_field", mode="apply")
-    hold = victim.plan.hold(Operation.COMMIT_EACH, when=of_exercises, skip=page - 1, applied=applied)
+    hold = victim.plan.hold(Operation.COMMIT_EACH, when=of_exercises, skip=number - 1, applied=applied)
 
     async with killed(victim, hold):
         written = {each.exercise.id: each.version for each in await victim.catalog.all() if each.enriched}
-        assert len(written) == PAGE * (page if applied else page - 1)
+        assert len(written) == (number if applied else number - 1)
         heir = await taken_over(memory)
         await check(heir, parent, expected_few)
 
     # Not even the victim's late write has touched what was written already.
     await check(heir, parent, expected_few)
-    now = {each.exercise.id: each.version for each in await heir.catalog.all()}
-    assert written.items() <= now.items()
+    journal = Journal(heir.store)
+    lines = [line for change in await journal.changes() for line in await journal.lines(change.id)]
+    assert len(lines) == len({line.operation.id for line in lines})
 
 
-async def test_a_checkpoint_that_went_ahead_of_its_page(memory: Site, expected_few: Expected) -> None:
-    """With no patience for flushing, the checkpoint is stored by itself before the page that it announces."""
-    await memory.catalogued(few())
-    victim = await memory.process(options=EngineOptions(flush_seconds=1e-9))
+async def test_an_enricher_is_not_asked_again(
+    memory: Site, expected_few: Expected, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    victim = await memory.catalogued(few())
     parent = await victim.submit("catalog_enrich_field", mode="apply")
-    hold = victim.plan.hold(Operation.COMMIT_EACH, when=of_exercises, skip=2)
+    hold = victim.plan.hold(Operation.COMMIT_EACH, when=of_exercises, skip=3)
 
     async with killed(victim, hold):
-        (shard,) = await victim.shards(parent)
-        assert shard.checkpoint["next"]["done"] == 3 * PAGE  # announced
-        assert len([each for each in await victim.catalog.all() if each.enriched]) == 2 * PAGE  # and not written
+        monkeypatch.setattr("app.catalog.tasks.shard.make_enricher", None)
         heir = await taken_over(memory)
 
     await check(heir, parent, expected_few)
@@ -131,9 +127,9 @@ async def test_killed_again_and_again(memory: Site, expected_few: Expected) -> N
     victim = await memory.catalogued(few())
     parent = await victim.submit("catalog_enrich_field", mode="apply")
 
-    for page in range(3):
+    for number in range(3):
         victim = await memory.process()
-        hold = victim.plan.hold(Operation.COMMIT_EACH, when=of_exercises, skip=1, applied=page == 1)
+        hold = victim.plan.hold(Operation.COMMIT_EACH, when=of_exercises, skip=1, applied=number == 1)
         async with killed(victim, hold):
             assert await (await memory.process()).manager.resume_interrupted_jobs() > 0
 
@@ -150,7 +146,7 @@ async def test_killed_again_and_again(memory: Site, expected_few: Expected) -> N
 
 @dataclass(slots=True)
 class Interrupted:
-    """A worker with a shard whose write of one page waits, and another process that can write meanwhile."""
+    """A worker with a shard whose write of one exercise waits, and another process that can write meanwhile."""
 
     other: Process
     worker: Worker
@@ -159,12 +155,12 @@ class Interrupted:
 
 
 @asynccontextmanager
-async def interrupted(site: Site, page: int = 2) -> AsyncIterator[Interrupted]:
-    """Inside, the page waits; afterwards the worker does what it has come to do, and goes on until nothing is due."""
+async def interrupted(site: Site, number: int = 2) -> AsyncIterator[Interrupted]:
+    """Inside, the write waits; afterwards the worker does what it has come to do, and goes on until nothing is due."""
     process = await site.catalogued(few())
     other = await site.process()
     parent = await process.submit("catalog_enrich_field", mode="apply")
-    hold = process.plan.hold(Operation.COMMIT_EACH, when=of_exercises, skip=page - 1)
+    hold = process.plan.hold(Operation.COMMIT_EACH, when=of_exercises, skip=number - 1)
     worker = Worker(process.runtime, concurrency=4)
     work = asyncio.create_task(worker.run(drain=True))
     try:
@@ -202,21 +198,21 @@ async def test_a_shutdown_in_the_middle(memory: Site, expected_few: Expected) ->
 
 
 async def test_a_cancel_in_the_middle(memory: Site) -> None:
-    async with interrupted(memory, page=3) as there:
+    async with interrupted(memory, number=3) as there:
         await there.other.manager.cancel_job(there.shard.id, "enough")
 
     parent = await there.other.manager.get_job(there.parent)
     assert parent.result is not None
     assert parent.result.data["not_completed"] == [there.shard.id]
     enriched = [each for each in await there.other.catalog.all() if each.enriched]
-    assert 3 * PAGE <= len(enriched) < len(few())
+    assert 3 <= len(enriched) < len(few())
     assert totals(parent).enriched == len(enriched)
 
 
 async def test_an_exercise_that_somebody_else_changes_meanwhile(memory: Site) -> None:
     async with interrupted(memory) as there:
         catalog = there.other.catalog
-        name = there.shard.payload["exercise_ids"][PAGE + 3]
+        name = there.shard.payload["exercise_ids"][5]
         (stored,) = await catalog.get([name])
         assert stored is not None
         changed = stored.exercise.model_copy(update={"description": "Changed by a person.", "split": "lower"})
@@ -224,18 +220,19 @@ async def test_an_exercise_that_somebody_else_changes_meanwhile(memory: Site) ->
 
     (after,) = await catalog.get([name])
     assert after is not None
-    assert (after.exercise.description, after.exercise.split) == ("Changed by a person.", "lower")
-    assert after.enriched
-    assert "split" not in after.enriched
+    assert after.exercise == changed, "what a person wrote stays as it is"
+    assert after.enriched == frozenset()
     counts = totals(await there.other.manager.get_job(there.parent))
     assert counts.exercises == len(few())
+    assert counts.dropped["changed"] > 0
+    assert counts.enriched == len(few()) - 1
     assert sum(counts.written.values()) == sum(len(each.enriched) for each in await catalog.all())
     (shard,) = await there.other.shards(there.parent)
-    assert (shard.attempt, shard.retries_used) == (1, 0)
+    assert (shard.status, shard.attempt, shard.retries_used) == (JobStatus.COMPLETED, 1, 0)
 
 
-async def test_a_page_that_is_changed_under_every_try(memory: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The attempt gives up after some tries, and the next one goes on where that page begins."""
+async def test_an_exercise_that_is_changed_under_every_try(memory: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is left to whoever changes it, and the others are enriched."""
     process = await memory.catalogued(few())
     ids = [exercise.id for exercise in few()]
     commit_each = process.store.commit_each
@@ -243,11 +240,9 @@ async def test_a_page_that_is_changed_under_every_try(memory: Site, monkeypatch:
 
     async def interfered(units: Sequence[Unit]) -> list[list[Version] | StoreError]:
         nonlocal tries
-        writes = [write for unit in units for write in unit if write.collection == "exercises"]
-        if writes:
+        if any(write.collection == "exercises" and write.id == ids[7] for unit in units for write in unit):
             tries += 1
-        if writes and 2 <= tries <= 2 + MAX_REFUSED:
-            (stored,) = await process.catalog.get([writes[0].id])
+            (stored,) = await process.catalog.get([ids[7]])
             assert stored is not None
             changed = stored.exercise.model_copy(update={"description": f"Changed before try {tries}."})
             await process.store.inner.commit([CatalogStore.change(stored, changed)])
@@ -255,15 +250,16 @@ async def test_a_page_that_is_changed_under_every_try(memory: Site, monkeypatch:
 
     monkeypatch.setattr(process.store, "commit_each", interfered)
 
-    shard = await process.ended(SHARD, {"exercise_ids": ids}, mode="apply", retry_delay_seconds=0)
+    shard = await process.ended(SHARD, {"exercise_ids": ids}, mode="apply")
 
-    assert (shard.status, shard.attempt, shard.retries_used) == (JobStatus.COMPLETED, 2, 1)
+    assert (shard.status, shard.attempt, shard.retries_used) == (JobStatus.COMPLETED, 1, 0)
     assert shard.result is not None
-    counts = Counts.model_validate(shard.result.data)
-    assert counts.exercises == len(ids)
-    assert sum(counts.written.values()) == sum(len(each.enriched) for each in await process.catalog.all())
-    changed = [each.exercise.description for each in await process.catalog.all() if each.exercise.description]
-    assert changed == [f"Changed before try {2 + MAX_REFUSED}."]
+    assert (shard.result.data["enriched"], shard.result.data["exercises"]) == (len(ids) - 1, len(ids))
+    assert [each["analysis"] for each in shard.result.data["repairs"]] == [
+        "1 record(s) were changed meanwhile and stay as they are"
+    ]
+    described = [each.exercise.description for each in await process.catalog.all() if each.exercise.description]
+    assert described == [f"Changed before try {MAX_REFUSED}."]
 
 
 # --- parents ---------------------------------------------------------------------------------------------------------
@@ -339,19 +335,16 @@ async def test_a_retried_parent_takes_its_shards_as_they_are(memory: Site, expec
 async def test_a_shard_that_fails_is_named_and_what_it_wrote_is_counted(
     memory: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from app.catalog.tasks import shard as module
-
     process = await memory.catalogued(few())
     parent = await process.submit("catalog_enrich_field", {"shard_size": 40}, mode="apply")
-    poison = sorted(exercise.id for exercise in few())[25]
-    enrich = module.enrich_exercise
+    poison = sorted(few(), key=lambda exercise: exercise.family_slug)[25].id
 
-    async def enrich_or_fail(exercise: Exercise, *arguments: Any, **options: Any) -> Any:
-        if exercise.id == poison:
+    def replay_or_fail(snapshot: Snapshot, operation: CatalogOperation, at: datetime) -> Changes:
+        if poison in operation.exercise_ids():
             raise PermanentError("this one cannot be done")
-        return await enrich(exercise, *arguments, **options)
+        return replay(snapshot, operation, at)
 
-    monkeypatch.setattr(module, "enrich_exercise", enrich_or_fail)
+    monkeypatch.setattr("app.catalog.apply.engine.replay", replay_or_fail)
     await process.drain()
 
     job = await process.manager.get_job(parent)
@@ -363,7 +356,8 @@ async def test_a_shard_that_fails_is_named_and_what_it_wrote_is_counted(
     enriched = [each for each in await process.catalog.all() if each.enriched]
     whole = shards[JobStatus.COMPLETED].result
     assert whole is not None
-    assert totals(job).enriched == len(enriched) == whole.data["enriched"] + 2 * PAGE
+    assert totals(job).enriched == len(enriched) == whole.data["enriched"] + 25
+    assert sum(totals(job).written.values()) == sum(len(each.enriched) for each in enriched)
 
 
 async def test_shards_that_are_deleted_do_not_hold_up_their_parent(memory: Site) -> None:
