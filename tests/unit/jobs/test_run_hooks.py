@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
+from contextvars import ContextVar
 from datetime import timedelta
 
 import pytest
@@ -20,6 +23,8 @@ from app.jobs import (
 )
 from app.jobs import middleware as module
 from app.jobs.functions import complete_job, lease_job
+from app.stores.base import Unit
+from tests.support.clock import settle
 from tests.support.engine import Engine
 
 
@@ -208,3 +213,35 @@ def test_metadata_of_any_kind_are_read(metadata: dict[str, object], trace: dict[
     from app.jobs.traces import trace_of
 
     assert trace_of(metadata) == trace
+
+
+async def test_what_a_job_sets_is_not_seen_by_who_renews_its_lease(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The heartbeat is one for all jobs of a process, and begins with the first of them."""
+    current: ContextVar[str] = ContextVar("current", default="none")
+    seen: list[str] = []
+    commit_each = engine.store.commit_each
+
+    async def noting(units: Sequence[Unit]) -> object:
+        seen.append(current.get())
+        return await commit_each(units)
+
+    class Sets(Middleware):
+        async def before_run(self, context: JobContext) -> None:
+            current.set(context.job_id)
+
+    engine.runtime.hooks.add([Sets()])
+    done = asyncio.Event()
+
+    @engine.job("slow")
+    async def slow(ctx: JobContext) -> None:
+        await done.wait()
+
+    await engine.submitted("slow")
+    async with engine.working():
+        monkeypatch.setattr(engine.store, "commit_each", noting)
+        await engine.clock.advance(25)
+        assert seen == ["none"], "a renewal"
+        done.set()
+        await settle()
