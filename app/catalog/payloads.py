@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
-from app.catalog.enrichment import DEFAULT_THRESHOLD, FieldSpec
+from app.catalog.enrichment import DEFAULT_THRESHOLD, DETERMINISTIC, FieldSpec
 from app.catalog.exercise import Slug, Words
 from app.catalog.plans.operation import OperationKind
 from app.catalog.plans.paths import WRITABLE, is_writable
@@ -270,6 +270,8 @@ class EnrichmentChoice(_Payload):
     """The least confidence that a value is written with."""
     overwrite: bool = False
     """Whether a valid value may be replaced."""
+    enricher: str = Field(default=DETERMINISTIC, min_length=1, max_length=100)
+    """Who finds out the values: `deterministic`, or what the worker's settings add to it, such as `gemini`."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -1,6 +1,6 @@
 """Filling in what exercises lack: field specifications, enrichers, and the rules by which proposals are written."""
 
-from app.catalog.enrichment.deterministic import DeterministicEnricher
+from app.catalog.enrichment.deterministic import DETERMINISTIC, DeterministicEnricher
 from app.catalog.enrichment.enricher import (
     DEFAULT_THRESHOLD,
     DropReason,
@@ -16,6 +16,7 @@ from app.catalog.enrichment.reference import ReferenceIndex, Vote
 
 __all__ = [
     "DEFAULT_THRESHOLD",
+    "DETERMINISTIC",
     "DeterministicEnricher",
     "DropReason",
     "Enricher",

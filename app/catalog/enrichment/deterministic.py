@@ -16,6 +16,7 @@ from app.catalog.enrichment.reference import ReferenceIndex
 from app.catalog.exercise import Exercise
 from app.catalog.names import mentioned_equipment, parse_name
 from app.catalog.phrases import Phrases
+from app.catalog.spending import Spending
 from app.catalog.taxonomy import load_table, taxonomy
 
 # Strengths, from 0 to 1, by source: judged by hand, not fitted. Masking known values of real records is their test.
@@ -30,6 +31,8 @@ FULL_SIMILARITY = 0.4
 """The similarity from which neighbours count in full. Half the words of two records in common is very much alike."""
 
 
+DETERMINISTIC = "deterministic"
+"""What requests call it."""
 VOTES = 3
 """Values of the neighbours that are listened to."""
 
@@ -48,7 +51,8 @@ class DeterministicEnricher:
         reference: the exercises to learn from; an empty index leaves the other sources.
     """
 
-    name = "deterministic"
+    name = DETERMINISTIC
+    spent = Spending()
 
     def __init__(self, reference: ReferenceIndex) -> None:
         self._reference = reference

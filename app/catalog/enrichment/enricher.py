@@ -17,6 +17,7 @@ from pydantic import JsonValue
 
 from app.catalog.enrichment.fields import ATTRIBUTES, FieldSpec
 from app.catalog.exercise import Exercise
+from app.catalog.spending import Spending
 
 DEFAULT_THRESHOLD = 0.6
 
@@ -39,6 +40,11 @@ class Enricher(Protocol):
     @property
     def name(self) -> str:
         """What journals and reports call it."""
+        ...
+
+    @property
+    def spent(self) -> Spending:
+        """What its answers have cost until now."""
         ...
 
     async def enrich(self, exercise: Exercise, fields: Sequence[FieldSpec]) -> list[FieldProposal]:

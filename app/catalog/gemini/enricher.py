@@ -17,8 +17,6 @@ from app.catalog.gemini.model import GeminiModel
 from app.catalog.spending import Spending
 from app.catalog.taxonomy import load_table
 
-AT_ONCE = 5
-"""Exercises between two commits: so many answers are lost when a worker dies."""
 _SHOWN_LOCKED = ("name",)
 _PRIMITIVE = {
     OutputType.ENUM: "string",
@@ -36,8 +34,6 @@ class GeminiEnricher:
     Args:
         model: whom to ask. It may be shared.
     """
-
-    at_once = AT_ONCE
 
     def __init__(self, model: GeminiModel) -> None:
         self.name = f"gemini:{model.name}"

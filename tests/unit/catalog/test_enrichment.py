@@ -17,6 +17,7 @@ from app.catalog.enrichment.enricher import (
 from app.catalog.enrichment.fields import FieldSpec, OutputType, enrichable_paths
 from app.catalog.enrichment.reference import ReferenceIndex
 from app.catalog.exercise import ALWAYS_LOCKED, Exercise
+from app.catalog.spending import Spending
 from app.catalog.taxonomy import load_table, taxonomy
 from tests.unit.catalog.exercises import FLAWLESS, NOW, changed, named
 
@@ -28,6 +29,7 @@ class Parrot:
     """An enricher that says what it was taught, and keeps what it was asked."""
 
     name = "parrot"
+    spent = Spending()
 
     def __init__(self, *proposals: FieldProposal) -> None:
         self.proposals = list(proposals)
