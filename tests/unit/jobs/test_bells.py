@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 
@@ -115,14 +114,14 @@ def store() -> DeafStore:
 
 
 @pytest.fixture
-def engine(store: DeafStore) -> Iterator[Engine]:
+def engine(store: DeafStore) -> Engine:
     engine = Engine(store=store, options=EngineOptions(poll_seconds=POLL_SECONDS))
 
     @engine.job("it")
     async def handler() -> None:
         return None
 
-    yield engine
+    return engine
 
 
 async def test_a_worker_that_is_told_of_all_looks_rarely(store: DeafStore, engine: Engine) -> None:
