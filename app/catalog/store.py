@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -177,20 +177,28 @@ class CatalogStore:
         found |= await self.read(each for each in related if each not in found)
         return snapshot_of(found.values(), frozenset(whole))
 
-    async def add_new(self, exercises: Iterable[Exercise]) -> ImportCount:
+    async def add_new(
+        self, exercises: Iterable[Exercise], enriched: Mapping[str, Iterable[str]] | None = None
+    ) -> ImportCount:
         """Store the exercises that are not there yet, known by source or id; the others stay as they are.
+
+        Args:
+            exercises: which.
+            enriched: by id, the paths whose values an enricher wrote.
 
         Raises:
             StoreError: the store refused a write; running it again adds the rest.
         """
-        wanted = list(exercises)
+        wanted, guessed = list(exercises), enriched or {}
         stored = [each.exercise for each in await self.all()]
         ids = {exercise.id for exercise in stored}
         # Records whose names give the same slug are numbered by their place in the file, so a file that has
         # grown may number them anew: the source knows them again.
         sources = {exercise.source for exercise in stored if exercise.source is not None}
         new = [each for each in wanted if each.source not in sources and each.id not in ids]
-        added = await self._inserted([Insert(COLLECTION, each.id, _fields(each)) for each in new])
+        added = await self._inserted(
+            [Insert(COLLECTION, each.id, _fields(each, guessed.get(each.id, ()))) for each in new]
+        )
         return ImportCount(added, len(wanted) - added)
 
     async def add_related(self, items: Iterable[Alias | Family]) -> int:

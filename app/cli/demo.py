@@ -18,7 +18,7 @@ from rich.text import Text
 from app.catalog import read_catalog, sample_catalog
 from app.catalog.reviewer import RULES, FindingCode, RuleKind
 from app.catalog.store import CatalogStore, ImportCount
-from app.cli.catalog import read_file, told
+from app.cli.catalog.files import read_file, told
 from app.cli.jobs import JsonFlag
 from app.cli.output import counted, print_json, problem, runs_table
 from app.cli.session import FAILED, FALLBACK_URL, command_name, prints_to_stderr, run

@@ -1,4 +1,4 @@
-"""`torpor catalog`: import a catalogue file, and score what is stored."""
+"""`torpor catalog import` and `export`."""
 
 from __future__ import annotations
 
@@ -8,17 +8,13 @@ from typing import Annotated
 
 import typer
 
-from app.catalog import BadCatalogFile, read_catalog
+from app.catalog import BadCatalogFile, read_catalog, write_catalog
 from app.catalog.importer import ImportResult
-from app.catalog.reviewer import RULES, QualityReport, scan_quality
 from app.catalog.store import CatalogStore, ImportCount
 from app.cli.jobs import JsonFlag
 from app.cli.output import counted, print_json, problem
 from app.cli.session import engine, run
-from app.cli.tables import Column, table
 from app.jobs import BadInput
-
-app = typer.Typer(help="The exercise catalogue.", no_args_is_help=True)
 
 
 def read_file(path: Path) -> ImportResult:
@@ -38,12 +34,22 @@ def read_file(path: Path) -> ImportResult:
         raise BadInput("FILE", says, "nothing was imported; mend the file and import it again") from error
 
 
+async def add(catalog: CatalogStore, result: ImportResult) -> ImportCount:
+    """Store what a file holds and the catalogue does not.
+
+    Raises:
+        StoreError: the store refused a write; running it again adds the rest.
+    """
+    count = await catalog.add_new(result.exercises, result.enriched)
+    await catalog.add_related([*result.aliases, *result.families])
+    return count
+
+
 def told(count: ImportCount) -> str:
     """What an import did, in words."""
     return f"{counted(count.added, 'exercise')} added, {count.there_already} were there already"
 
 
-@app.command("import")
 def import_file(
     path: Annotated[Path, typer.Argument(metavar="FILE", help="A JSON catalogue.")], as_json: JsonFlag = False
 ) -> None:
@@ -52,7 +58,7 @@ def import_file(
     async def work() -> tuple[ImportResult, ImportCount]:
         result = read_file(path)
         async with engine() as manager:
-            return result, await CatalogStore(manager.runtime.store).add_new(result.exercises)
+            return result, await add(CatalogStore(manager.runtime.store), result)
 
     result, count = run(work)
     notices = [str(notice) for notice in result.notices]
@@ -64,25 +70,33 @@ def import_file(
         problem(f"note: {notice}")
 
 
-def score_tables(report: QualityReport) -> None:
-    """How many exercises have which score, and how many fail each rule."""
-    table("Scores", ("score", "exercises"), report.by_score.items())
-    failed = [(rule.code, report.failed[rule.code], rule.kind, rule.remedy) for rule in RULES]
-    columns = ("rule", "exercises that fail it", Column("kind", 2), Column("how to keep it", 1, text=True))
-    table("Rules", columns, sorted((row for row in failed if row[1]), key=lambda row: -row[1]))
+async def exported(catalog: CatalogStore) -> str:
+    """The whole catalogue as the project's own file. Equal catalogues give equal bytes."""
+    everything = await catalog.everything()
+    return write_catalog(
+        everything.exercises.values(), everything.aliases.values(), everything.families.values(), everything.enriched
+    )
 
 
-@app.command("score")
-def score(as_json: JsonFlag = False) -> None:
-    """Judge every stored exercise by the quality scanner's rules."""
+def export_file(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write it; - is standard output.")],
+    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
+) -> None:
+    """Write the whole catalogue into a file: exercises, aliases and families."""
 
-    async def work() -> QualityReport:
+    async def work() -> str:
+        if str(path) != "-" and path.exists() and not force:
+            raise BadInput("FILE", f"{path} is there already", "name another file, or take --force")
         async with engine() as manager:
-            return scan_quality([each.exercise for each in await CatalogStore(manager.runtime.store).all()])
+            return await exported(CatalogStore(manager.runtime.store))
 
-    report = run(work)
-    if as_json:
-        print_json({"total": report.total, "by_score": report.by_score, "failed": report.failed})
-    else:
-        typer.echo(counted(report.total, "exercise"))
-        score_tables(report)
+    text = run(work)
+    if str(path) == "-":
+        typer.echo(text, nl=False)
+        return
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        problem(f"FILE: {path} cannot be written: {error}; name another file")
+        raise typer.Exit(1) from None
+    typer.echo(f"written to {path}")
