@@ -61,6 +61,7 @@ format: setup-dev ## Mend style where a tool can
 bench: setup-dev ## Measure throughput and cost beside a floor without an engine
 	$(BIN)/python -m bench firestore
 	$(BIN)/python -m bench sql
+	$(BIN)/python -m bench catalog
 
 # uv resolves for every platform and Python at once; it is needed for nothing else, so it has a venv of its own.
 # To take newer releases: make lock LOCK_ARGS=--upgrade
