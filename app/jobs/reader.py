@@ -257,7 +257,7 @@ class JobReader:
         return {"status": status, "problems": problems, "jobs": counts, "oldest_waiting_seconds": waiting}
 
     async def get_job_metrics(self) -> dict[str, Any]:
-        """Today's runs by type: how many, how they ended, how long they took; what the store was asked, and the price."""
+        """Today's runs by type: how many, how they ended and how long they took; and what was asked of the store."""
         summary = await self.get_daily_summary()
         usage, prices = self.runtime.store.usage, self.runtime.store.limits().prices
         return {
