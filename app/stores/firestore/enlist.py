@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from google.cloud.firestore_v1.base_batch import BaseWriteBatch
-from google.cloud.firestore_v1.types.write import Write
-
 from app.stores.base import NotJoinable, Unit
 from app.stores.firestore.names import Names
 from app.stores.firestore.wire import WriteMessage
@@ -20,6 +17,10 @@ def enlist(transaction: object, unit: Unit, names: Names, writes: Writes) -> Non
     Raises:
         NotJoinable: it is something else, or of another database.
     """
+    # Whoever has a batch has imported them; nobody else pays for them.
+    from google.cloud.firestore_v1.base_batch import BaseWriteBatch
+    from google.cloud.firestore_v1.types.write import Write
+
     if not isinstance(transaction, BaseWriteBatch):
         raise NotJoinable(
             f"a Firestore store writes inside google-cloud-firestore's WriteBatch or Transaction, sync or async, "
@@ -33,4 +34,4 @@ def enlist(transaction: object, unit: Unit, names: Names, writes: Writes) -> Non
         writes.fill(message, write)
         reference = client.document(f"{names.collections[write.collection]}/{write.id}")
         transaction._document_references[reference._document_path] = reference
-        transaction._add_write_pbs([Write.wrap(message)])
+        transaction._add_write_pbs([Write.deserialize(message.SerializeToString())])

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from random import Random
-
-from google.auth.credentials import Credentials
+from typing import TYPE_CHECKING
 
 from app.stores.base import (
     Claimed,
@@ -36,6 +35,9 @@ from app.stores.firestore.watch import FirestoreWatch, document_target, query_ta
 from app.stores.firestore.wire import Recorder, Wire
 from app.stores.firestore.writes import Writes
 from app.stores.weights import check_weight
+
+if TYPE_CHECKING:
+    from google.auth.credentials import Credentials
 
 EMULATOR_VARIABLE = "FIRESTORE_EMULATOR_HOST"
 """The environment variable by which Google's tools find an emulator, as `host:port`."""

@@ -10,45 +10,41 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from platform import python_version
 from random import Random
-from typing import Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-import google.auth
 import grpc
 import grpc.aio
-from google.auth.credentials import Credentials
-from google.auth.exceptions import GoogleAuthError
-from google.cloud.firestore_v1.services.firestore.transports import FirestoreGrpcAsyncIOTransport
-from google.cloud.firestore_v1.services.firestore.transports.base import DEFAULT_CLIENT_INFO
-from google.cloud.firestore_v1.types import firestore as calls
-from google.cloud.firestore_v1.types import query as queries
-from google.cloud.firestore_v1.types import write as writes
 
 from app.stores.base import OutcomeUnknown, StoreUnavailable
 from app.stores.firestore.failures import is_passing, read_failure, write_failure
 from app.stores.firestore.meter import Meter
+from app.stores.firestore.protocol import MESSAGES, MessageType
 from app.stores.firestore.values import Message
 
+if TYPE_CHECKING:
+    from google.auth.credentials import Credentials
+
 T = TypeVar("T")
-MessageType: TypeAlias = Any
-"""A protobuf message's class; made at run time, so it has no static type."""
+CommitRequest: MessageType = MESSAGES["CommitRequest"]
+CommitResponse: MessageType = MESSAGES["CommitResponse"]
+BatchWriteRequest: MessageType = MESSAGES["BatchWriteRequest"]
+BatchWriteResponse: MessageType = MESSAGES["BatchWriteResponse"]
+BatchGetDocumentsRequest: MessageType = MESSAGES["BatchGetDocumentsRequest"]
+BatchGetDocumentsResponse: MessageType = MESSAGES["BatchGetDocumentsResponse"]
+RunQueryRequest: MessageType = MESSAGES["RunQueryRequest"]
+RunQueryResponse: MessageType = MESSAGES["RunQueryResponse"]
+RunAggregationQueryRequest: MessageType = MESSAGES["RunAggregationQueryRequest"]
+RunAggregationQueryResponse: MessageType = MESSAGES["RunAggregationQueryResponse"]
+ListenRequest: MessageType = MESSAGES["ListenRequest"]
+ListenTarget: MessageType = MESSAGES["Target"]
+ListenResponse: MessageType = MESSAGES["ListenResponse"]
+StructuredQuery: MessageType = MESSAGES["StructuredQuery"]
+WriteMessage: MessageType = MESSAGES["Write"]
 
-CommitRequest: MessageType = calls.CommitRequest.pb()
-CommitResponse: MessageType = calls.CommitResponse.pb()
-BatchWriteRequest: MessageType = calls.BatchWriteRequest.pb()
-BatchWriteResponse: MessageType = calls.BatchWriteResponse.pb()
-BatchGetDocumentsRequest: MessageType = calls.BatchGetDocumentsRequest.pb()
-BatchGetDocumentsResponse: MessageType = calls.BatchGetDocumentsResponse.pb()
-RunQueryRequest: MessageType = calls.RunQueryRequest.pb()
-RunQueryResponse: MessageType = calls.RunQueryResponse.pb()
-RunAggregationQueryRequest: MessageType = calls.RunAggregationQueryRequest.pb()
-RunAggregationQueryResponse: MessageType = calls.RunAggregationQueryResponse.pb()
-ListenRequest: MessageType = calls.ListenRequest.pb()
-ListenTarget: MessageType = calls.Target.pb()
-ListenResponse: MessageType = calls.ListenResponse.pb()
-StructuredQuery: MessageType = queries.StructuredQuery.pb()
-WriteMessage: MessageType = writes.Write.pb()
-
+_HOST = "firestore.googleapis.com"
+_SCOPES = ("https://www.googleapis.com/auth/cloud-platform", "https://www.googleapis.com/auth/datastore")
 _SERVICE = "/google.firestore.v1.Firestore"
 _NAMES_PER_CALL = 300
 _READ_TRIES = 4
@@ -307,18 +303,24 @@ class Wire:
     async def _make_channel(self) -> grpc.aio.Channel:
         if self._emulator:
             return grpc.aio.insecure_channel(self._emulator, options=_CHANNEL_OPTIONS)
+        # Heavy, and the emulator needs none of it.
+        import google.auth
+        from google.api_core.grpc_helpers_async import create_channel
+        from google.auth.exceptions import GoogleAuthError
+
         credentials = self._credentials
         if credentials is None:
             try:
                 # Outside of Google Cloud this looks for a metadata server for seconds, which no loop should wait for.
-                credentials, _ = await asyncio.to_thread(
-                    google.auth.default, scopes=FirestoreGrpcAsyncIOTransport.AUTH_SCOPES
-                )
+                credentials, _ = await asyncio.to_thread(google.auth.default, scopes=_SCOPES)
             except GoogleAuthError as error:
                 raise StoreUnavailable(
                     f"no Google credentials ({error}); for the emulator set FIRESTORE_EMULATOR_HOST"
                 ) from error
-        return FirestoreGrpcAsyncIOTransport.create_channel(credentials=credentials, options=list(_CHANNEL_OPTIONS))
+        channel: grpc.aio.Channel = create_channel(
+            _HOST, credentials=credentials, default_scopes=_SCOPES, default_host=_HOST, options=list(_CHANNEL_OPTIONS)
+        )
+        return channel
 
 
 class _Line:
@@ -360,7 +362,7 @@ def _is_being_cancelled() -> bool:
 def _metadata(database: str, emulator: str | None) -> tuple[tuple[str, str], ...]:
     common = (
         ("google-cloud-resource-prefix", database),
-        ("x-goog-api-client", DEFAULT_CLIENT_INFO.to_user_agent()),  # type: ignore[no-untyped-call]  # google.api_core
+        ("x-goog-api-client", f"gl-python/{python_version()} grpc/{grpc.__version__}"),
     )
     # The emulator takes "owner" for a caller whom no security rules bind.
     return (*common, ("authorization", "Bearer owner")) if emulator else common

@@ -44,7 +44,7 @@ class CountingUnary(grpc.aio.UnaryUnaryClientInterceptor):
             writes = CommitRequest.FromString(request).writes
         else:
             writes = [write for write, status in zip(request.writes, response.status, strict=True) if not status.code]
-        deletes = sum(write.WhichOneof("operation") == "delete" for write in writes)
+        deletes = sum(write.HasField("delete") for write in writes)
         self._bill.deletes += deletes
         self._bill.writes += len(writes) - deletes
         return call

@@ -30,7 +30,7 @@ def as_document(fields: Fields) -> dict[str, Any]:
     """The fields as Google's client hands a document to a program."""
     message = WriteMessage().update
     set_fields(message.fields, "jobs", fields)
-    values = {name: WireValue.wrap(value) for name, value in message.fields.items()}
+    values = {name: WireValue.deserialize(value.SerializeToString()) for name, value in message.fields.items()}
     document: dict[str, Any] = _helpers.decode_dict(values, None)
     return document
 
@@ -39,7 +39,7 @@ def as_fields(document: dict[str, Any]) -> Fields:
     """The fields of a document that a program wrote through Google's client."""
     message = WriteMessage().update
     for name, value in _helpers.encode_dict(document).items():
-        message.fields[name].CopyFrom(WireValue.pb(value))
+        message.fields[name].ParseFromString(WireValue.serialize(value))
     return read_fields(message.fields, "jobs")
 
 

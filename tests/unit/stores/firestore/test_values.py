@@ -51,7 +51,7 @@ def test_a_whole_number_in_a_field_of_fractions_is_read() -> None:
 def test_a_field_of_a_newer_schema_is_left_out() -> None:
     document = WriteMessage().update
     document.name = "projects/p/databases/(default)/documents/x_jobs/a b"
-    document.update_time.FromSeconds(7)
+    document.update_time.seconds = 7
     document.fields["from_tomorrow"].string_value = "x"
     document.fields["priority"].integer_value = 3
     record = record_of(document, "jobs")
