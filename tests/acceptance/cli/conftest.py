@@ -21,7 +21,8 @@ import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from app.catalog.tasks import enrich, scan, shard
+import app.catalog.tasks  # noqa: F401 - registers the shipped types
+from app.catalog.tasks.plans import PLANNERS
 from app.cli import root
 from app.jobs import AsyncJobManager, JobContext, JobRegistry, JobRequest, Registry, Runtime, job
 from app.settings import Settings
@@ -29,6 +30,8 @@ from app.stores import DatabaseJobStore
 from tests.acceptance.cli.shop import open_shop
 
 PATIENCE_SECONDS = 120.0
+SCANS = ("maintenance_scan", "duplicate_detection_scan", "alias_invariant_scan")
+CATALOG_TYPES = (*PLANNERS, *SCANS, "catalog_enrich_field", "catalog_enrich_field_shard")
 COMMAND = get_command(root.app)
 
 
@@ -86,8 +89,8 @@ def torpor_in(place: Path, database: Path, monkeypatch: pytest.MonkeyPatch) -> I
     go_to(place, monkeypatch)
     shutil.copy(database, place / "torpor.db")
     registry = Registry()
-    for handler in (scan.maintenance_scan, enrich.catalog_enrich_field, shard.catalog_enrich_field_shard):
-        registry.add(handler.definition)
+    for job_type in CATALOG_TYPES:
+        registry.add(JobRegistry.registry.get(job_type))
     open_shop(registry)
     monkeypatch.setattr(JobRegistry, "registry", registry)
     monkeypatch.setattr(sys, "argv", ["torpor"])

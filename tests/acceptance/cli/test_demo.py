@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from app.catalog import sample_catalog
 from tests.acceptance.cli.conftest import Torpor
 
 SAMPLE = len(json.loads(sample_catalog()))
+
+
+def results(answer: Any) -> dict[str, Any]:
+    """What the demo's own jobs returned, by type; of several the first."""
+    found: dict[str, Any] = {}
+    for job in answer["jobs"]:
+        found.setdefault(job["type"], job["result"])
+    return found
 
 
 def test_the_sample_then_again(torpor: Torpor) -> None:
@@ -18,16 +27,26 @@ def test_the_sample_then_again(torpor: Torpor) -> None:
     assert (first.code, second.code) == (0, 0)
     assert (first.json["added"], first.json["there_already"]) == (SAMPLE, 0)
     assert (second.json["added"], second.json["there_already"]) == (0, SAMPLE)
-    scan, enriched = (job["result"] for job in first.json["jobs"])
+    found = results(first.json)
+    scan, enriched = found["maintenance_scan"], found["catalog_enrich_field"]
     assert scan["exercises"] == SAMPLE
     assert scan["findings"]["MISSING_QUALIFIER"] > 0
-    assert enriched["exercises"] == SAMPLE
+    assert first.json["proposed"]["family_normalize"] > 5
+    assert found["family_normalize"]["mode"] == "dry_run"
+    assert any('" -> "' in line for line in first.json["diff"])
+    assert first.json["created"] == sum(first.json["proposed"].values())
+    assert set(first.json["ended"]) <= {"completed", "needs_review"}
+    assert first.json["undone"]["as_before"] is True
     assert enriched["written"]["muscle_group"] > 0
-    assert enriched["failed_after"].get("MUSCLE_GROUP", 0) < enriched["failed_before"]["MUSCLE_GROUP"]
-    # A second run finds nothing left that it would dare to fill in.
-    assert second.json["jobs"][1]["result"]["written"] == {}
-    # Sliced as often as the parent looked for its children before they were done: that depends on the machine.
-    assert {run["outcome"] for run in first.json["runs"]} - {"sliced"} == {"completed"}
+    before, after = first.json["score_before"]["failed"], first.json["score_after"]["failed"]
+    assert after["MUSCLE_GROUP"] < before["MUSCLE_GROUP"]
+    assert after["NAME_QUALIFIER"] < before["NAME_QUALIFIER"]
+    # A second run finds nothing left that it would dare to do, or to fill in.
+    assert (second.json["created"], second.json["diff"], second.json["undone"]) == (0, [], None)
+    assert results(second.json)["catalog_enrich_field"]["written"] == {}
+    # Sliced or parked as often as jobs looked for others before these were done: that depends on the machine.
+    outcomes = {run["outcome"] for run in first.json["runs"]}
+    assert outcomes - {"sliced", "parked", "review"} == {"completed"}
     assert {run["id"] for run in first.json["runs"]}.isdisjoint(run["id"] for run in second.json["runs"])
 
 
@@ -38,7 +57,18 @@ def test_what_people_see_first(torpor: Torpor) -> None:
     assert all(len(line) <= 80 for line in answer.out.splitlines())
     assert "Maintenance scan" in answer.err
     assert "Catalog enrich field" in answer.err
-    order = ["exercises added", "Runs", "Found in", "jobs proposed", "Enriched", "quality score", "Where to look next"]
+    order = [
+        "exercises added",
+        "Runs",
+        "Found in",
+        "jobs proposed",
+        "Dry run of one",
+        "Applied:",
+        "Undone:",
+        "Enriched",
+        "quality score",
+        "Where to look next",
+    ]
     places = [answer.out.index(words) for words in order]
     assert places == sorted(places)
     scan = next(job["id"] for job in torpor.json("jobs", "list", "--type", "maintenance_scan"))
@@ -57,10 +87,12 @@ def test_the_real_records_and_what_is_new_of_them(torpor: Torpor, shared_data: P
 
     assert answer.code == 0
     assert (answer.json["added"], answer.json["there_already"]) == (73, 800)
-    scan, enriched = (job["result"] for job in answer.json["jobs"])
-    assert (scan["exercises"], enriched["exercises"]) == (873, 873)
-    assert (enriched["shards"], enriched["not_completed"]) == (5, [])
-    assert enriched["written"]["muscle_group"] == 873
+    found = results(answer.json)
+    active = 873 - found["duplicate_detection_scan"]["findings"]["merge"]
+    assert (found["maintenance_scan"]["exercises"], found["catalog_enrich_field"]["exercises"]) == (873, active)
+    assert found["catalog_enrich_field"]["not_completed"] == []
+    assert found["catalog_enrich_field"]["written"]["muscle_group"] == active
+    assert answer.json["undone"]["as_before"] is True
     assert torpor.json("catalog", "score")["total"] == 873
 
 
