@@ -1,7 +1,7 @@
 """A catalogue of any size: made-up exercises with the defects of the real ones, the same for the same number.
 
 Families, texts and mistakes grow with the catalogue, as they would if it were real: a family has about two members
-whatever the size, three records of a hundred are there twice.
+whatever the size, one family of seven has more than one equipment, three records of a hundred are there twice.
 """
 
 from __future__ import annotations
@@ -37,8 +37,11 @@ _MOVEMENTS = (
     ("Extension", "push", "isolation"),
     ("Stretch", "static", None),
 )
-_MODIFIERS = ("", "", "", "Seated", "Standing", "Incline", "One-Arm", "Close-Grip", "Alternating")
-_EQUIPMENT = ("barbell", "dumbbell", "cable", "machine", "kettlebells", "bands", "body only", None, "other")
+_POSITIONS = ("", "", "Seated", "Standing", "Kneeling", "Lying", "Incline", "Decline", "Bent-Over")
+_LIMBS = ("", "", "One-Arm", "Alternating")
+_GRIPS = ("", "", "Close-Grip", "Wide-Grip", "Reverse-Grip")
+_EQUIPMENT = ("barbell", "dumbbell", "cable", "machine", "kettlebells", "bands", "body only", "medicine ball")
+_NONE = (None, "other")
 _MUSCLES = ("chest", "lats", "quadriceps", "hamstrings", "shoulders", "biceps", "triceps", "abdominals", "calves")
 _LEVELS = ("beginner", "beginner", "intermediate", "expert")
 _OPENINGS = (
@@ -56,6 +59,8 @@ _SENTENCES = (
 _PARTS = ("elbow", "knee", "wrist", "shoulder", "hip", "back", "chest", "heel", "forearm", "head")
 _WAYS = ("close", "straight", "level", "forward", "upward", "apart", "still", "relaxed", "slowly", "in line", "inward")
 _TWICE = 0.03
+_OTHER_EQUIPMENT = 0.15
+_NO_EQUIPMENT = 0.08
 
 
 def synthetic_records(count: int) -> Iterator[dict[str, Any]]:
@@ -77,10 +82,13 @@ def _record(chance: random.Random, number: int, families: int) -> dict[str, Any]
     base = "".join(family.choice(_MADE_UP) for _ in range(4)).title()
     movement, force, mechanic = family.choice(_MOVEMENTS)
     muscle = family.choice(_MUSCLES)
-    equipment = chance.choice(_EQUIPMENT)
-    words = [chance.choice(_MODIFIERS), base, movement]
+    usual = family.choice(_EQUIPMENT)
+    equipment: str | None = chance.choice(_EQUIPMENT) if chance.random() < _OTHER_EQUIPMENT else usual
+    if chance.random() < _NO_EQUIPMENT:
+        equipment = chance.choice(_NONE)
+    words = [*map(chance.choice, (_POSITIONS, _LIMBS, _GRIPS)), base, movement]
     if equipment in ("barbell", "dumbbell", "cable") and chance.random() < 0.6:
-        words.insert(chance.choice((0, 1)), equipment.title())
+        words.insert(chance.choice((0, 3)), equipment.title())
     return {
         "id": f"record-{number}",
         "name": " ".join(word for word in words if word),
