@@ -1,4 +1,4 @@
-"""The one writer of the catalogue's plans: each operation in one commit with its line in the journal."""
+"""The one writer of the catalogue's plans: each operation is in one commit with its line in the journal."""
 
 from __future__ import annotations
 
@@ -24,6 +24,11 @@ from app.stores.base import PreconditionFailed, RecordTooLarge, Verify, Write
 
 MAX_REFUSED = 5
 """How often one operation is tried because somebody else changed a record of it between reading and writing."""
+
+TOGETHER = 20
+"""Operations that share a commit at most, each still with its own line: both are there, or neither."""
+MAX_RECORDS = 100
+"""Records that operations of one commit may touch; with their lines far from what any store takes at once."""
 
 Commit = Callable[[Sequence[Write]], Awaitable[None]]
 """Writes records in one commit, all or nothing, for one holder only: a job's `ctx.commit`."""
@@ -91,9 +96,10 @@ class ApplyEngine:
     async def apply(self, plan: ChangePlan, change_id: str, pause: Pause) -> ApplyOutcome:
         """Apply a plan, or what is left of it, and read it back.
 
-        All paths are checked before anything is written. Then each operation is one commit: its records, each only if
-        it is still as it was read, and its line. The first operation that fails ends it; what was applied stays, and
-        is not applied again when this is called once more.
+        All paths are checked before anything is written. Then each operation is committed: its records, each only if
+        it is still as it was read, together with its line; neighbours that touch different records share a commit.
+        The first operation that fails ends it; what was applied stays, and is not applied again when this is called
+        once more.
 
         Args:
             plan: with `made_at`, as it was judged.
@@ -121,11 +127,15 @@ class ApplyEngine:
         findings: list[Finding] = []
         while left and not findings:
             await pause(len(plan.operations) - len(left), len(plan.operations))
-            try:
-                lines.append(await self._apply_one(change_id, len(lines) + 1, left[0], at))
-                left.pop(0)
-            except _Failed as failed:
-                findings.append(failed.finding)
+            some = _together(left)
+            done_now = await self._apply_some(change_id, len(lines) + 1, some, at) if len(some) > 1 else []
+            if not done_now:
+                try:
+                    done_now = [await self._apply_one(change_id, len(lines) + 1, left[0], at)]
+                except _Failed as failed:
+                    findings.append(failed.finding)
+            lines += done_now
+            del left[: len(done_now)]
         await pause(len(plan.operations) - len(left), len(plan.operations))
         if not findings:
             findings = await read_back(self._catalog, lines, plan.post_checks)
@@ -147,6 +157,28 @@ class ApplyEngine:
             return found
         return await self._journal.change(change_id)
 
+    async def _apply_some(
+        self, change_id: str, number: int, operations: Sequence[Operation], at: datetime
+    ) -> list[Line]:
+        """Apply several operations that touch different records in one commit; none, if anything is in the way."""
+        documents = await self._catalog.read(target for each in operations for target in _looked_at(each))
+        lines: list[Line] = []
+        writes: list[Write] = []
+        for place, operation in enumerate(operations):
+            own = {target: documents[target] for target in _looked_at(operation) if target in documents}
+            key = idempotency_key(change_id, operation)
+            try:
+                line, more = prepare(own, operation, at, change_id=change_id, key=key, number=number + place)
+            except _Failed:
+                return []
+            lines.append(line)
+            writes += [*more, self._journal.written(line)]
+        try:
+            await self._commit(writes)
+        except (PreconditionFailed, RecordTooLarge):
+            return []
+        return lines
+
     async def _apply_one(self, change_id: str, number: int, operation: Operation, at: datetime) -> Line:
         key = idempotency_key(change_id, operation)
         for _ in range(MAX_REFUSED):
@@ -164,9 +196,8 @@ class ApplyEngine:
         raise _failed(operation, "CONTENDED", "targets", message)
 
     async def _read(self, operation: Operation) -> dict[Target, Document]:
-        touches = touched_by(operation)
-        found = await self._catalog.read([*operation.targets, *map(alias_target, sorted(touches.slugs))])
-        for each in sorted(touches.aliases_of):
+        found = await self._catalog.read(_looked_at(operation))
+        for each in sorted(touched_by(operation).aliases_of):
             found |= await self._catalog.aliases_to(exercise_target(each))
         return found
 
@@ -178,6 +209,31 @@ class ApplyEngine:
         if after != before.change:
             await self._commit([self._journal.moved_on(before, after)])
         return after
+
+
+def _looked_at(operation: Operation) -> tuple[Target, ...]:
+    """The records that an operation has to know, by kind and id."""
+    slugs = sorted(touched_by(operation).slugs)
+    return tuple(dict.fromkeys((*operation.targets, *map(alias_target, slugs))))
+
+
+def _together(operations: Sequence[Operation]) -> list[Operation]:
+    """The first of the operations that can share a commit: they know nothing of each other's records.
+
+    A merge asks for aliases that it may not know by name, so it goes alone.
+    """
+    taken: set[Target] = set()
+    some: list[Operation] = []
+    for operation in operations[:TOGETHER]:
+        looked_at = set(_looked_at(operation))
+        alone = operation.kind is OperationKind.MERGE_EXERCISE
+        if some and (alone or looked_at & taken or len(taken) + len(looked_at) > MAX_RECORDS):
+            break
+        taken |= looked_at
+        some.append(operation)
+        if alone:
+            break
+    return some
 
 
 def prepare(

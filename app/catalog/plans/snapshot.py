@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from typing import TypeAlias
+from functools import cached_property
+from typing import TypeAlias, TypeVar
 
 from app.catalog.aliases import Alias
 from app.catalog.exercise import Exercise, ExerciseStatus
@@ -21,7 +22,36 @@ Changes: TypeAlias = Mapping[Target, Item | None]
 """New states of records by target, None for one that is taken away."""
 
 
-@dataclass(frozen=True, slots=True)
+_ItemT = TypeVar("_ItemT", Exercise, Alias, Family)
+
+
+class _Changed(Mapping[str, _ItemT]):
+    """A mapping with some entries changed or taken away; the rest is not copied."""
+
+    def __init__(self, base: Mapping[str, _ItemT], changes: Mapping[str, _ItemT | None]) -> None:
+        if isinstance(base, _Changed):
+            changes = {**base._changes, **changes}
+            base = base._base
+        self._base: Mapping[str, _ItemT] = base
+        self._changes: dict[str, _ItemT | None] = dict(changes)
+
+    def __getitem__(self, key: str) -> _ItemT:
+        if key not in self._changes:
+            return self._base[key]
+        item = self._changes[key]
+        if item is None:
+            raise KeyError(key)
+        return item
+
+    def __iter__(self) -> Iterator[str]:
+        yield from (key for key in self._base if self._changes.get(key, self) is not None)
+        yield from (key for key, item in self._changes.items() if item is not None and key not in self._base)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """Records of the catalogue as they were read together. What is not in here counts as not there."""
 
@@ -42,21 +72,30 @@ class Snapshot:
 
     def get(self, target: Target) -> Item | None:
         """The record, or None."""
-        return self._of(target.kind).get(target.id)
+        match target.kind:
+            case TargetKind.EXERCISE:
+                return self.exercises.get(target.id)
+            case TargetKind.ALIAS:
+                return self.aliases.get(target.id)
+            case TargetKind.FAMILY:
+                return self.families.get(target.id)
 
     def members(self, family_slug: str) -> tuple[Exercise, ...]:
         """The active exercises of a family, by id."""
-        found = [
-            exercise
-            for exercise in self.exercises.values()
-            if exercise.family_slug == family_slug and exercise.status is ExerciseStatus.ACTIVE
-        ]
-        return tuple(sorted(found, key=lambda exercise: exercise.id))
+        return self._by_family.get(family_slug, ())
 
     def with_slug(self, slug: str) -> tuple[Exercise, ...]:
         """The exercises of any status with that slug, by id."""
-        found = [exercise for exercise in self.exercises.values() if exercise.slug == slug]
-        return tuple(sorted(found, key=lambda exercise: exercise.id))
+        return self._by_slug.get(slug, ())
+
+    @cached_property
+    def _by_family(self) -> Mapping[str, tuple[Exercise, ...]]:
+        active = (each for each in self.exercises.values() if each.status is ExerciseStatus.ACTIVE)
+        return _grouped((each.family_slug, each) for each in active)
+
+    @cached_property
+    def _by_slug(self) -> Mapping[str, tuple[Exercise, ...]]:
+        return _grouped((each.slug, each) for each in self.exercises.values())
 
     def aliases_of(self, exercise_id: str) -> tuple[Alias, ...]:
         """The aliases that lead to an exercise, by id."""
@@ -65,25 +104,31 @@ class Snapshot:
 
     def after(self, changes: Changes) -> Snapshot:
         """The snapshot with these changes made."""
-        parts: dict[TargetKind, dict[str, Item]] = {kind: dict(self._of(kind)) for kind in TargetKind}
+        exercises: dict[str, Exercise | None] = {}
+        aliases: dict[str, Alias | None] = {}
+        families: dict[str, Family | None] = {}
         for target, item in changes.items():
-            if item is None:
-                parts[target.kind].pop(target.id, None)
-            else:
-                parts[target.kind][target.id] = item
-        exercises = {key: item for key, item in parts[TargetKind.EXERCISE].items() if isinstance(item, Exercise)}
-        aliases = {key: item for key, item in parts[TargetKind.ALIAS].items() if isinstance(item, Alias)}
-        families = {key: item for key, item in parts[TargetKind.FAMILY].items() if isinstance(item, Family)}
-        return Snapshot(exercises, aliases, families, self.enriched, self.whole_families)
+            match target.kind:
+                case TargetKind.EXERCISE:
+                    exercises[target.id] = item if isinstance(item, Exercise) else None
+                case TargetKind.ALIAS:
+                    aliases[target.id] = item if isinstance(item, Alias) else None
+                case TargetKind.FAMILY:
+                    families[target.id] = item if isinstance(item, Family) else None
+        return Snapshot(
+            _Changed(self.exercises, exercises) if exercises else self.exercises,
+            _Changed(self.aliases, aliases) if aliases else self.aliases,
+            _Changed(self.families, families) if families else self.families,
+            self.enriched,
+            self.whole_families,
+        )
 
-    def _of(self, kind: TargetKind) -> Mapping[str, Item]:
-        match kind:
-            case TargetKind.EXERCISE:
-                return self.exercises
-            case TargetKind.ALIAS:
-                return self.aliases
-            case TargetKind.FAMILY:
-                return self.families
+
+def _grouped(pairs: Iterable[tuple[str, Exercise]]) -> dict[str, tuple[Exercise, ...]]:
+    groups: dict[str, list[Exercise]] = {}
+    for key, exercise in pairs:
+        groups.setdefault(key, []).append(exercise)
+    return {key: tuple(sorted(group, key=lambda each: each.id)) for key, group in groups.items()}
 
 
 @dataclass(frozen=True, slots=True)

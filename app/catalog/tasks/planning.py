@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 from pydantic import ValidationError
 
 from app.catalog.apply import ApplyEngine, ApplyOutcome, Journal, change_id_of
-from app.catalog.locks import enter_family_locks
+from app.catalog.locks import FamilyLocks
 from app.catalog.plans.diff import diff_lines
 from app.catalog.plans.finding import Finding
 from app.catalog.plans.plan import ChangePlan
@@ -62,6 +62,7 @@ async def carry_out(
         build: makes the plan from the part of the catalogue that `touches` names.
         touches: what the planner looks at. What its plan touches besides is read by itself.
         locks: the families to lock while applying; by default those that `touches` names, and those of its exercises.
+            What the plan touches besides, and what a person's plan touches, is locked as well, unless this is empty.
             A dry run locks nothing.
         repairer: mends plans; by default the application's setting `catalog_repairer`, else the one without a model.
 
@@ -79,24 +80,15 @@ async def carry_out(
     """
     writes = may_write(ctx)
     catalog = CatalogStore(ctx.store)
+    named = None if locks is None else frozenset(locks)
     async with AsyncExitStack() as stack:
-        if writes:
-            await _lock(stack, ctx, catalog, touches, locks)
+        held = FamilyLocks(ctx, stack) if writes and named != frozenset() else None
+        if held is not None:
+            # An exercise may be moved between the look at its family and the lock on that.
+            while await held.hold(await _families(catalog, touches) if named is None else named):
+                pass
         chosen = repairer or repairer_of(ctx)
-        return await _Street(ctx, catalog, build, touches, chosen, writes=writes).walk()
-
-
-async def _lock(
-    stack: AsyncExitStack, ctx: JobContext, catalog: CatalogStore, touches: Touches, locks: Iterable[str] | None
-) -> None:
-    if locks is not None:
-        await enter_family_locks(stack, ctx, locks)
-        return
-    held: set[str] = set()
-    # An exercise may be moved between the look at its family and the lock on that.
-    while more := await _families(catalog, touches) - held:
-        await enter_family_locks(stack, ctx, more)
-        held |= more
+        return await _Street(ctx, catalog, build, touches, chosen, writes=writes, locks=held).walk()
 
 
 async def _families(catalog: CatalogStore, touches: Touches) -> set[str]:
@@ -154,6 +146,7 @@ class _Street:
         repairer: Repairer[ChangePlan],
         *,
         writes: bool,
+        locks: FamilyLocks | None,
     ) -> None:
         self._ctx = ctx
         self._catalog = catalog
@@ -161,6 +154,7 @@ class _Street:
         self._touches = touches
         self._repairer = repairer
         self._writes = writes
+        self._locks = locks
         self._repairs: list[dict[str, Any]] = []
         self._steps = 0
         self._first: _Judged
@@ -190,6 +184,8 @@ class _Street:
             raise _needs_repair("the plan is not valid", judged.plan, judged.errors)
         if not self._writes:
             return self._result(judged, None)
+        if self._locks is not None:
+            await self._locks.hold(await _families(self._catalog, touched(judged.plan)))
         told = await self._step("apply", self._apply, judged.plan)
         findings = [Finding.model_validate(each) for each in told["findings"]]
         if findings:

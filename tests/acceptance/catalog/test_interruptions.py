@@ -29,6 +29,12 @@ from tests.acceptance.catalog.conftest import Expected, LaterClock, Process, Sit
 SHARD = "catalog_enrich_field_shard"
 
 
+@pytest.fixture(autouse=True)
+def _one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each exercise is written by a commit of its own, so that there are many between which to interrupt."""
+    monkeypatch.setattr("app.catalog.apply.engine.TOGETHER", 1)
+
+
 def of_job(job_id: str) -> Callable[[Call], bool]:
     """Calls that write that job's record."""
     return lambda call: call.touches("jobs", job_id)

@@ -155,6 +155,42 @@ async def test_what_an_enricher_guessed_stays_a_guess_until_it_is_changed(planne
     assert after.enriched == {"plane"}
 
 
+LEVELS = [patch_exercises([each.id], {"level": "beginner"}) for each in (PRESS, CABLE, FLY)]
+
+
+async def commits_of(planned: Planned, *operations: Any) -> list[int]:
+    """How many operations each commit had in which something was applied."""
+    counted: list[int] = []
+
+    class Counting(FaultyStore):
+        async def commit_each(self, units: Sequence[Unit]) -> list[list[Version] | StoreError]:
+            numbers = [sum(write.collection == "catalog_lines" for write in unit) for unit in units]
+            counted.extend(number for number in numbers if number)
+            return await super().commit_each(units)
+
+    world = Planned(store=Counting(planned.engine.memory, FaultPlan()))
+    await world.run(*operations)
+    return counted
+
+
+async def test_neighbours_that_touch_different_records_share_a_commit(planned: Planned) -> None:
+    again = patch_exercises([PRESS.id], {"plane": "frontal"})
+
+    counted = await commits_of(planned, *LEVELS, again, merge_exercise(TWIN, CURL), RENAME)
+
+    assert counted == [3, 1, 1, 1]
+
+
+async def test_one_that_fails_leaves_its_neighbours_to_be_applied_alone(planned: Planned) -> None:
+    """In one commit all would have failed; alone, those before it are applied and those behind it are not."""
+    world = await meddled(planned, CABLE.id, times=1, level="expert")
+
+    job = await world.run(*LEVELS)
+
+    assert job.review["request"]["findings"][0]["code"] == "STALE_TARGET"
+    assert [line.operation.id for line in await world.journal.lines(f"{job.id}_1")] == ["op-1"]
+
+
 # --- dry runs --------------------------------------------------------------------------------------------------------
 
 
@@ -540,7 +576,11 @@ async def test_a_dry_run_takes_no_lock(planned: Planned) -> None:
 # --- interruptions ---------------------------------------------------------------------------------------------------
 
 
-async def test_a_cancel_between_two_operations_leaves_what_was_done_to_be_undone(planned: Planned) -> None:
+async def test_a_cancel_between_two_operations_leaves_what_was_done_to_be_undone(
+    planned: Planned, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.catalog.apply.engine.TOGETHER", 1)
+
     class Cancelling(FaultyStore):
         cancels = True
 
