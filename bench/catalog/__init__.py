@@ -11,7 +11,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -36,8 +36,19 @@ PARTS = {
     "enrich ms": 2,
     "peak RSS MB": 0,
 }
+FULL = {
+    "import ms": 2,
+    "scans and their jobs ms": 2,
+    "enrichment ms": 2,
+    "all ms": 1,
+    "jobs completed": 0,
+    "jobs needs_review": 0,
+    "jobs failed": 0,
+    "rounds": 0,
+    "peak RSS MB": 0,
+}
 RATES = {"right": 0, "wrong": 0, "missed": 0, "precision": 2, "recall": 2}
-_PATIENCE_SECONDS = 1_800.0
+_PATIENCE_SECONDS = 4 * 3600.0
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -45,6 +56,7 @@ def run(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench catalog", description=__doc__)
     parser.add_argument("--data", type=Path, default=DATA, help="free-exercise-db.json, 873 records")
     parser.add_argument("--sizes", type=int, nargs="*", default=SIZES, help="records of the made-up catalogues")
+    parser.add_argument("--full", type=int, nargs="*", default=[873], help="the same for whole runs through the queue")
     given = parser.parse_args(arguments)
 
     print(f"# Catalogue, {datetime.now(UTC):%Y-%m-%d}")
@@ -55,7 +67,9 @@ def run(arguments: Sequence[str]) -> int:
         _names(exercises)
     else:
         print(f"# left out what needs real records: there is no {given.data}; name it with --data", file=sys.stderr)
-    _sizes(given.data, given.sizes)
+    _sizes("parts", PARTS, given.data, given.sizes)
+    if given.full:
+        _sizes("full", FULL, given.data, given.full)
     return 0
 
 
@@ -143,22 +157,23 @@ def _names(exercises: Sequence[Exercise]) -> None:
     )
 
 
-def _sizes(data: Path, sizes: Sequence[int]) -> None:
-    print("\n## Milliseconds of processor time a record, in a process of its own\n", flush=True)
+def _sizes(module: str, columns: Mapping[str, int], data: Path, sizes: Sequence[int]) -> None:
+    what = {"parts": "what needs no queue", "full": "a whole run on SQLite"}[module]
+    print(f"\n## Processor time a record, {what}, in a process of its own\n", flush=True)
     rows: dict[str, list[Figures]] = {}
     if data.is_file():
-        rows["the real records"] = [_parts(data)]
+        rows["the real records"] = [_measured(module, data)]
     with tempfile.TemporaryDirectory(prefix="torpor-bench-") as folder:
         for size in sizes:
             path = Path(folder) / f"{size}.json"
             path.write_text(json.dumps(list(synthetic_records(size))), encoding="utf-8")
-            rows[f"{size:,} made-up records"] = [_parts(path)]
-    print(table("catalogue", PARTS, rows))
+            rows[f"{size:,} made-up records"] = [_measured(module, path)]
+    print(table("catalogue", columns, rows), flush=True)
 
 
-def _parts(path: Path) -> Figures:
+def _measured(module: str, path: Path) -> Figures:
     done = subprocess.run(
-        [sys.executable, "-m", "bench.catalog.parts", str(path)],
+        [sys.executable, "-m", f"bench.catalog.{module}", str(path)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         timeout=_PATIENCE_SECONDS,
