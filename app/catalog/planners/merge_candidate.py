@@ -31,6 +31,8 @@ def needs(payload: MergeCandidate, snapshot: Snapshot) -> Touches:
 def build(payload: MergeCandidate, snapshot: Snapshot) -> ChangePlan:
     """The merge: status, `merged_into`, aliases, and what the one that stays lacks and the other has.
 
+    One of several doubles may have been merged since the scan; then nothing is done, and the next scan sees the rest.
+
     Raises:
         CannotPlan: `EXERCISE_NOT_FOUND`; `NOT_ACTIVE`, one of them is out of use; `CONTRAST`, the names say opposite or
             different movements, and no likeness of texts outweighs that.
@@ -39,6 +41,9 @@ def build(payload: MergeCandidate, snapshot: Snapshot) -> ChangePlan:
     if source.merged_into == target.id:
         return make_plan(TYPE, [], scope=[source.id, target.id], assumptions=["they were merged before"])
     for each in (source, target):
+        if each.merged_into is not None:
+            told = f"{each.name!r} was merged into {each.merged_into!r} meanwhile"
+            return make_plan(TYPE, [], scope=[source.id, target.id], assumptions=[told])
         if each.status is not ExerciseStatus.ACTIVE:
             raise CannotPlan("NOT_ACTIVE", f"{each.name!r} is {each.status}; name two exercises that are in use")
     if found := contrasts(source.name, target.name):

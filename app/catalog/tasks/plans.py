@@ -32,7 +32,7 @@ from app.catalog.planners import (
     split_family,
     targeted_fix,
 )
-from app.catalog.plans import ChangePlan, Snapshot, Touches
+from app.catalog.plans import ChangePlan, OperationKind, Snapshot, Touches
 from app.catalog.plans.diff import diff_lines
 from app.catalog.plans.replay import with_previews
 from app.catalog.store import CatalogStore
@@ -96,17 +96,23 @@ async def run_plan(ctx: JobContext, planner: Planner[PayloadT], payload: Payload
 async def ask_first(
     ctx: JobContext, planner: Planner[PayloadT], payload: PayloadT, question: str, evidence: dict[str, Any]
 ) -> None:
-    """Before a job applies what it is not sure of, a person decides, with the plan and the evidence in view."""
+    """Before a job applies what it is not sure of, a person decides, with the plan and the evidence in view.
+
+    Nobody is asked about a plan that would change nothing.
+    """
     if not may_write(ctx):
         return
 
-    async def shown() -> dict[str, Any]:
+    async def shown() -> dict[str, Any] | None:
         plan, snapshot = await plan_of(CatalogStore(ctx.store), planner, payload)
+        if all(operation.kind is OperationKind.NO_CHANGE for operation in plan.operations):
+            return None
         plan = with_previews(plan, snapshot, ctx.manager.runtime.clock.now())
         return {"plan": plan.model_dump(mode="json"), "diff": diff_lines(plan), "evidence": evidence}
 
     request = await ctx.step("show", shown)
-    await ctx.request_review(question, request, name="approve")
+    if request is not None:
+        await ctx.request_review(question, request, name="approve")
 
 
 NORMALIZE = Planner(normalize.needs, normalize.build)

@@ -447,6 +447,17 @@ def test_one_is_folded_into_the_other_with_its_aliases_and_what_only_it_has() ->
     assert merge_candidate.build(payload, found).operations == ()
 
 
+def test_a_double_that_was_merged_meanwhile_is_left() -> None:
+    before = snapshot(
+        named("Row", "cable"), named("Low Row", "cable", status="merged", merged_into="row"), named("Rows")
+    )
+
+    for source, target in (("rows", "low-row"), ("low-row", "rows")):
+        plan = merge_candidate.build(MergeCandidate(source_id=source, target_id=target), before)
+
+        assert (plan.operations, plan.assumptions) == ((), ("'Low Row' was merged into 'row' meanwhile",))
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [
