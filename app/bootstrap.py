@@ -9,7 +9,7 @@ import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Set
 from contextlib import contextmanager
 from datetime import timedelta
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,6 +24,7 @@ from app.jobs import (
     Discovered,
     EngineOptions,
     InProcessWaker,
+    JobRegistry,
     LoggingMiddleware,
     Middleware,
     NoWaker,
@@ -413,12 +414,13 @@ def server_settings() -> Settings:
     return settings
 
 
-def make_worker_app(routes: Set[str], given: Settings = settings) -> Flask:
+def make_worker_app(routes: Set[str], given: Settings = settings, *, shipped_later: bool = False) -> Flask:
     """The WSGI application of a worker service; its engine opens with the first request.
 
     Args:
         routes: those of the worker's routes that this service has.
         given: the settings.
+        shipped_later: import the shipped job types when the first job of one comes: they are half of a start.
 
     Raises:
         BadInput: a setting is wrong, or others could reach the server and nobody would be asked who they are.
@@ -432,7 +434,11 @@ def make_worker_app(routes: Set[str], given: Settings = settings) -> Flask:
     guard = guard_of(given.host, given.oidc_audience, given.oidc_callers)
     waker = make_waker(given)
     telemetry = make_telemetry(given, f"torpor-{given.service}")
-    discover_tasks(given.task_packages)
+    if shipped_later:
+        discover(given.task_packages, look_in=Path.cwd())
+        JobRegistry.registry.load_later(partial(discover_tasks, ()))
+    else:
+        discover_tasks(given.task_packages)
     margin = min(MARGIN_SECONDS, given.request_seconds * MARGIN_SHARE)
 
     async def make() -> Instance:

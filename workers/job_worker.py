@@ -4,4 +4,4 @@ from __future__ import annotations
 
 from app.bootstrap import make_worker_app
 
-app = make_worker_app(routes={"/pubsub/push", "/tasks/wake", "/tasks/drain"})
+app = make_worker_app(routes={"/pubsub/push", "/tasks/wake", "/tasks/drain"}, shipped_later=True)

@@ -153,7 +153,7 @@ class ConcurrencyLimits:
         now = self._clock.monotonic()
         if self._is_new:
             # Whoever parked jobs before this process was there may be gone.
-            limited = (definition.type for definition in self._registry if definition.options.max_concurrent)
+            limited = (each.type for each in self._registry.known() if each.options.max_concurrent)
             self._full = {name: _Full(self._clock.now(), now) for name in limited}
             self._is_new = False
         for job_type in [name for name, full in self._full.items() if now >= full.look_at]:

@@ -117,7 +117,7 @@ class Rates:
         now = self._parts.clock.monotonic()
         if self._is_new:
             # Whoever parked jobs before this process was there may be gone.
-            self._full = {each.type: now for each in self._registry if each.options.rate is not None}
+            self._full = {each.type: now for each in self._registry.known() if each.options.rate is not None}
             self._is_new = False
         for job_type in [name for name, look_at in self._full.items() if now >= look_at]:
             # Who is parked goes before newcomers, which are parked as well as long as there is one.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any, Self
 
 from app.jobs.definition import JobDefinition
@@ -56,6 +57,21 @@ class Registry:
 
     def __init__(self) -> None:
         self._definitions: dict[str, JobDefinition] = {}
+        self._later: list[Callable[[], object]] = []
+        self._loading = threading.RLock()
+
+    def load_later(self, load: Callable[[], object]) -> None:
+        """Register more types only once they are needed: when one is asked for that is not there, or all of them are.
+
+        Args:
+            load: registers them; called once at most.
+        """
+        self._later.append(load)
+
+    def _load(self) -> None:
+        with self._loading:
+            while self._later:
+                self._later.pop()()
 
     def add(self, definition: JobDefinition) -> None:
         """Register a definition.
@@ -75,6 +91,8 @@ class Registry:
 
     def find(self, name: str) -> JobDefinition | None:
         """The definition of a type, or None."""
+        if name not in self._definitions:
+            self._load()
         return self._definitions.get(name)
 
     def get(self, name: str) -> JobDefinition:
@@ -83,24 +101,30 @@ class Registry:
         Raises:
             UnknownJobType: listing those there are.
         """
-        definition = self._definitions.get(name)
+        definition = self.find(name)
         if definition is None:
             raise UnknownJobType(name, self._definitions)
         return definition
 
     def dependencies(self, name: str) -> tuple[str, ...]:
         """The types of which a new job of this type waits for the newest one."""
-        definition = self._definitions.get(name)
+        definition = self.find(name)
         return () if definition is None else definition.options.dependencies
 
     def __iter__(self) -> Iterator[JobDefinition]:
-        return iter(sorted(self._definitions.values(), key=lambda definition: definition.type))
+        self._load()
+        return self.known()
 
     def __len__(self) -> int:
+        self._load()
         return len(self._definitions)
 
+    def known(self) -> Iterator[JobDefinition]:
+        """The types that are registered already: enough for who has to do with jobs only that it has met."""
+        return iter(sorted(self._definitions.values(), key=lambda definition: definition.type))
+
     def routes(self) -> set[str]:
-        """The routes of all types, and the default one."""
+        """The routes of all types that are registered already, and the default one."""
         return {"default", *(definition.options.route for definition in self._definitions.values())}
 
 

@@ -51,5 +51,24 @@ def test_a_service_starts_without_what_it_does_not_need_yet(tmp_path: Path, serv
         text=True,
         check=True,
     )
+    imported = set(done.stdout.split())
     forbidden = ALWAYS_LATER | STORES | (set() if service == "web" else PAGES)
-    assert forbidden & set(done.stdout.split()) == set()
+    assert forbidden & imported == set()
+    # The job worker meets the catalogue with the first job of one of its types.
+    assert ("app.catalog.tasks" in imported) is (service != "job_worker")
+
+
+def test_a_job_worker_knows_the_shipped_types_when_it_meets_one(tmp_path: Path) -> None:
+    program = (
+        "import workers.job_worker; from app.jobs import JobRegistry;"
+        "print([each.type for each in JobRegistry.registry.known()], JobRegistry.registry.get('catalog_enrich_field').type)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env={**os.environ, "TORPOR_STORE_URL": "memory:", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["[]", "catalog_enrich_field"]

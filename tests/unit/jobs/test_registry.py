@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from app.jobs import JobRegistry, JobType, Registry, job
@@ -92,3 +94,54 @@ def test_no_name_of_a_type_breaks_the_class(name: str) -> None:
     assert callable(JobType.get_all_job_types)
     assert "abc".upper() == "ABC"
     assert JobType("custom").upper() == "CUSTOM"
+
+
+class Later:
+    """Registers a type when it is called, and counts how often that is."""
+
+    def __init__(self, registry: Registry) -> None:
+        self.called = 0
+        self._registry = registry
+        registry.load_later(self)
+
+    def __call__(self) -> None:
+        self.called += 1
+        # Who registers looks around as well.
+        assert self._registry.find("nobody's") is None
+        self._registry.add(define(other, {"type": "late", "dependencies": ["early"]}, {}))
+
+
+@pytest.fixture
+def registry() -> Registry:
+    registry = Registry()
+    registry.add(define(one, {"type": "early"}, {}))
+    return registry
+
+
+def test_what_is_there_is_found_without_the_rest(registry: Registry) -> None:
+    later = Later(registry)
+    assert registry.get("early").handler is one
+    assert [each.type for each in registry.known()] == ["early"]
+    assert registry.routes() == {"default"}
+    assert later.called == 0
+
+
+@pytest.mark.parametrize(
+    ("ask", "answer"),
+    [
+        (lambda registry: registry.get("late").type, "late"),
+        (lambda registry: registry.find("late").type, "late"),
+        (lambda registry: registry.find("never"), None),
+        (lambda registry: registry.dependencies("late"), ("early",)),
+        (lambda registry: [each.type for each in registry], ["early", "late"]),
+        (len, 2),
+    ],
+    ids=["get", "find", "find what there is not", "dependencies", "list", "count"],
+)
+def test_who_asks_for_what_is_not_there_or_for_all_gets_the_rest(
+    registry: Registry, ask: Callable[[Registry], object], answer: object
+) -> None:
+    later = Later(registry)
+    for _ in range(2):
+        assert ask(registry) == answer
+    assert later.called == 1
