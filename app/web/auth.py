@@ -8,6 +8,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Protocol
+from urllib.parse import SplitResult, urlsplit
 
 from flask import Flask, Request, g, request
 
@@ -19,6 +20,9 @@ logger = logging.getLogger(__name__)
 
 OPEN_ROUTES = frozenset({"/healthz", "/readyz"})
 """The platform asks these without a token."""
+READING = frozenset({"GET", "HEAD", "OPTIONS"})
+OWN_SITE = frozenset({"same-origin", "none"})
+"""What a browser says in Sec-Fetch-Site of a call that no other site has caused."""
 FAILURES = 20
 """So many calls without a valid token are looked at from one address in each window; then it is told to wait."""
 WINDOW_SECONDS = 60.0
@@ -33,6 +37,15 @@ class Forbidden(TorporError):
 
     def __init__(self, email: str, route: str, remedy: str = "name the route for it in TORPOR_OIDC_CALLERS") -> None:
         super().__init__(f"{email} may not call {route}; {remedy}")
+
+
+class CrossSite(Forbidden):
+    """A change that another site's page asked a person's browser for."""
+
+    code = "CROSS_SITE"
+
+    def __init__(self, email: str, route: str, origin: str) -> None:
+        super().__init__(email, route, f"the call comes from {origin[:200]!r}; make changes from this site's own pages")
 
 
 class TooManyFailures(TorporError):
@@ -56,11 +69,51 @@ class Guard(Protocol):
 
 
 class OpenGuard:
-    """Lets everybody in. For a server that only this machine can reach."""
+    """Lets everybody in. For a server that only this machine can reach, and that other sites' pages in its browsers do
+    not."""
 
     def check(self, call: Request) -> Caller | None:
-        """Nobody is asked."""
+        """Nobody is asked.
+
+        Raises:
+            Forbidden: it is another site's page that asks, or one that has given this machine's address its own name.
+        """
+        name = _parts(f"//{call.host}").hostname or ""
+        if not is_loopback(name):
+            remedy = "ask for localhost, or set TORPOR_API_TOKENS or TORPOR_OIDC_AUDIENCE so that callers are known"
+            raise Forbidden(f"who asks for {name[:200]!r}", call.path, remedy)
+        check_site(call, "a browser")
         return None
+
+
+def check_site(call: Request, email: str) -> None:
+    """Refuse what another site's page asks a browser for: it sends a person's session along whichever page that is.
+
+    Args:
+        call: the request.
+        email: whose it would be.
+
+    Raises:
+        CrossSite: the browser says that it is such a page.
+    """
+    if call.method in READING and call.headers.get("Upgrade", "").lower() != "websocket":
+        return  # another site's page may cause it, but does not get to read the answer; over a WebSocket it would
+    site = call.headers.get("Sec-Fetch-Site")
+    if site is not None:
+        if site not in OWN_SITE:
+            raise CrossSite(email, call.path, call.headers.get("Origin", site))
+        return
+    origin = call.headers.get("Origin")
+    if origin is not None and _parts(origin).netloc != call.host:
+        raise CrossSite(email, call.path, origin)
+
+
+def _parts(url: str) -> SplitResult:
+    """The parts of an address, all of them empty if it is none."""
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return urlsplit("")
 
 
 class CallerGuard:
@@ -130,7 +183,8 @@ def protect(app: Flask, guard: Guard, limit: FailureLimit | None = None) -> None
         try:
             g.caller = guard.check(request)
         except (Unauthenticated, Forbidden) as refused:
-            failures.failed(address)
+            if not isinstance(guard, OpenGuard):  # there it is a page's doing, and the address everybody's
+                failures.failed(address)
             logger.warning("%s from %s was refused: %s", request.path, address, refused)
             raise
 

@@ -4,28 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
 
 from flask import Request
 
 from app.cloud.oidc import Caller, TokenVerifier, Unauthenticated, iap_verifier
 from app.jobs import BadInput
-from app.web.auth import Forbidden, Guard, open_guard
+from app.web.auth import Forbidden, Guard, check_site, open_guard
 from app.web.tokens import Scope, TokenEntry, Tokens
 
 IAP_HEADER = "X-Goog-IAP-JWT-Assertion"
-READING = frozenset({"GET", "HEAD", "OPTIONS"})
-OWN_SITE = frozenset({"same-origin", "none"})
-"""What a browser says in Sec-Fetch-Site of a call that no other site has caused."""
-
-
-class CrossSite(Forbidden):
-    """A change that another site's page asked a person's browser for."""
-
-    code = "CROSS_SITE"
-
-    def __init__(self, email: str, route: str, origin: str) -> None:
-        super().__init__(email, route, f"the call comes from {origin[:200]!r}; make changes from this site's own pages")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +58,7 @@ class ScopeGuard:
         if "Authorization" in call.headers or self._verifier is None or assertion is None:
             return self._program(call)
         person = self._verifier.caller(assertion)
-        _check_site(call, person.email)
+        check_site(call, person.email)
         self._check_scope(call, person.email, self._people.get(person.email, frozenset()), "TORPOR_PEOPLE")
         return person
 
@@ -89,20 +76,6 @@ class ScopeGuard:
         wanted = self._scopes.get(call.endpoint or "")
         if wanted is not None and wanted not in scopes and Scope.ADMIN not in scopes:
             raise Forbidden(name, f"{call.method} {call.path}", f"it takes the scope `{wanted}` in {setting}")
-
-
-def _check_site(call: Request, email: str) -> None:
-    """A browser sends a person's session along whichever page it is that asks, so what it says of that page counts."""
-    if call.method in READING and call.headers.get("Upgrade", "").lower() != "websocket":
-        return  # another site's page may cause it, but does not get to read the answer; over a WebSocket it would
-    site = call.headers.get("Sec-Fetch-Site")
-    if site is not None:
-        if site not in OWN_SITE:
-            raise CrossSite(email, call.path, call.headers.get("Origin", site))
-        return
-    origin = call.headers.get("Origin")
-    if origin is not None and urlsplit(origin).netloc != call.host:
-        raise CrossSite(email, call.path, origin)
 
 
 def api_guard_of(

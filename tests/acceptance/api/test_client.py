@@ -73,12 +73,12 @@ def client(transport: IntoApplication) -> Iterator[Client]:
     async def at_once(seconds: float) -> None:
         await asyncio.sleep(0.01)
 
-    with Client("http://torpor", transport=transport, sleep=at_once) as client:
+    with Client("http://localhost", transport=transport, sleep=at_once) as client:
         yield client
 
 
 async def test_from_asynchronous_code(transport: IntoApplication) -> None:
-    async with AsyncClient("http://torpor/", token="t", transport=transport) as client:
+    async with AsyncClient("http://localhost/", token="t", transport=transport) as client:
         job = await client.submit("quick", {"n": 4}, priority="high", tags=["a"])
         lines = [line.message async for line in client.subscribe_logs(job.id)]
         ended = await client.wait(job.id, timeout=30)
@@ -259,7 +259,7 @@ def answer(status: int, body: Any, **headers: str) -> httpx.Response:
 
 
 FAILING: dict[str, tuple[Exception | httpx.Response, type[Exception], str]] = {
-    "nobody there": (httpx.ConnectError("refused"), Unreachable, "http://torpor cannot be reached"),
+    "nobody there": (httpx.ConnectError("refused"), Unreachable, "http://localhost cannot be reached"),
     "no answer in time": (httpx.ReadTimeout("late"), Unreachable, "late"),
     "the store is down": (
         answer(503, {"code": "STORE_UNAVAILABLE", "detail": "try again"}),

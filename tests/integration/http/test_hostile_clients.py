@@ -23,7 +23,7 @@ from tests.support.worker_processes import PATIENCE_SECONDS
 from workers.steady import LARGE_AT_ONCE, STALLED_SECONDS, WHOLE_SECONDS
 
 OF_EACH = 60
-HEAD = b"POST %s HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\n"
+HEAD = b"POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 SAID = {
     "nothing": b"",
     "half a line": b"POST /",
