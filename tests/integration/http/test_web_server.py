@@ -153,7 +153,8 @@ def test_a_thousand_readers_have_their_places_and_no_more(tmp_path: Path, store_
         open_ones.enter_context(open_files(2 * CLIENTS))
         server = open_ones.enter_context(ServerProcess(tmp_path, TORPOR_STORE_URL=store_url, **settings))
         held = server.post("/api/v1/jobs", {"type": "served_quick", "auto_start": False}).json()
-        asked = f"GET /api/v1/jobs/{held['id']}/progress HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n"
+        route = f"/api/v1/jobs/{held['id']}/progress"
+        asked = f"GET {route} HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n"
         # All stay connected and say nothing more, also those that are refused.
         clients = [open_ones.enter_context(connected(server)) for _ in range(CLIENTS)]
         for client in clients:
