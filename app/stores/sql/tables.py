@@ -24,6 +24,13 @@ READY_RANK = "ready_rank"
 """MySQL's stand-in for a partial and descending index: minus 1 minus the priority of a claimable job, else NULL.
 No priority overflows so."""
 
+# An option of one dialect makes SQLAlchemy import that dialect with all its drivers, so each gets its own only.
+_MYSQL_TABLE: Mapping[str, Any] = {
+    "mysql_engine": "InnoDB",
+    "mysql_charset": "utf8mb4",
+    "mysql_collate": "utf8mb4_bin",
+}
+
 _PREFIX = re.compile(r"[A-Za-z0-9_-]{0,24}")
 _UNINDEXED = frozenset({"jobs.by_priority", "jobs.dependents"})
 _SELDOM_THERE = frozenset({"release"})
@@ -109,9 +116,7 @@ def build_tables(naming: Naming, dialect: str, *, is_mariadb: bool = False) -> M
             naming.table(collection.name),
             metadata,
             *columns,
-            mysql_engine="InnoDB",
-            mysql_charset="utf8mb4",
-            mysql_collate="utf8mb4_bin",
+            **(_MYSQL_TABLE if dialect == "mysql" else {}),
         )
     for plan in index_plans():
         _add_index(tables[plan.collection], naming, plan, dialect)
@@ -146,5 +151,5 @@ def _add_index(table: Table, naming: Naming, plan: IndexPlan, dialect: str) -> N
         Index(name, *(_column(table, column) for column in wanted))
         return
     columns = [_column(table, column) for column in plan.columns]
-    where = text(" AND ".join(f"{column} IS NOT NULL" for column in plan.filled))
-    Index(name, *columns, sqlite_where=where, postgresql_where=where)
+    where: dict[str, Any] = {f"{dialect}_where": text(" AND ".join(f"{column} IS NOT NULL" for column in plan.filled))}
+    Index(name, *columns, **where)
