@@ -53,11 +53,15 @@ class Planner(Generic[PayloadT]):
 
     needs: Callable[[PayloadT, Snapshot], Touches]
     build: Callable[[PayloadT, Snapshot], ChangePlan]
+    follows: bool = False
+    """Whether what it needs depends on what it reads, such as where an alias leads."""
 
 
 async def touches_of(catalog: CatalogStore, planner: Planner[PayloadT], payload: PayloadT) -> Touches:
     """What a plan is made of: asked again when that was read, until nothing more is asked for."""
     touches = planner.needs(payload, Snapshot())
+    if not planner.follows:
+        return touches
     for _ in range(MOST_LOOKS):
         wanted = touches | planner.needs(payload, await catalog.snapshot(touches))
         if wanted == touches:
@@ -120,10 +124,10 @@ MERGE_FAMILIES = Planner(merge_families.needs, merge_families.build)
 SPLIT_FAMILY = Planner(split_family.needs, split_family.build)
 RENAME_FAMILY = Planner(rename_family_slug.needs, rename_family_slug.build)
 AUDIT = Planner(audit.needs, audit.build)
-ADD_EXERCISE = Planner(add_exercise.needs, add_exercise.build)
-TARGETED_FIX = Planner(targeted_fix.needs, targeted_fix.build)
+ADD_EXERCISE = Planner(add_exercise.needs, add_exercise.build, follows=True)
+TARGETED_FIX = Planner(targeted_fix.needs, targeted_fix.build, follows=True)
 MERGE_CANDIDATE = Planner(merge_candidate.needs, merge_candidate.build)
-ALIAS_REPAIR = Planner(alias_repair.needs, alias_repair.build)
+ALIAS_REPAIR = Planner(alias_repair.needs, alias_repair.build, follows=True)
 CLEANUP = Planner(cleanup.needs, cleanup.build)
 
 
