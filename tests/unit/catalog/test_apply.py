@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from app.catalog.apply import ApplyEngine, ChangeStatus, ChangeUndone, PathRefused, idempotency_key, undo_change
@@ -233,10 +233,10 @@ def test_what_is_stored_is_what_was_replayed_and_undo_takes_it_back(operations: 
         part = await planned.catalog.snapshot(touched(plan))
         # What is read for a plan is enough to judge it: the whole catalogue says nothing else.
         assert validate(plan, part) == validate(plan, whole)
-        sound = [operation for operation in plan.operations if operation.after]
-        plan = with_previews(plan.changed(operations=sound), whole, NOON)
-        if any(finding.is_error for finding in validate(plan, whole)):
-            return
+        while wrong := {finding.operation for finding in validate(plan, whole) if finding.is_error}:
+            sound = [operation for operation in plan.operations if operation.id not in wrong]
+            plan = with_previews(plan.changed(operations=sound), whole, NOON)
+        event(f"{len(plan.operations)} sound operations")
         wanted, problems = replay_plan(whole, plan, NOON)
         assert problems == []
 
