@@ -38,6 +38,7 @@ _SELDOM_THERE = frozenset({"release"})
 _FILTERED: Mapping[str, tuple[str, ...]] = {
     "jobs.list": ("status", "type", "batch_id", "parent_id"),
     "runs.list": ("job_id",),
+    "exercises.list": ("family",),
     "aliases.list": ("target",),
 }
 """Optional filters that have an index of their own, in front of the shape's order."""

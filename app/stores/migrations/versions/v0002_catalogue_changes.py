@@ -25,6 +25,7 @@ TABLES: dict[str, dict[str, str]] = {
 
 INDEXES: tuple[tuple[str, str, str, str], ...] = (
     # table, purpose, columns, columns whose NULLs are left out where the database can
+    ("exercises", "list_family", "family created_at id", "family created_at"),
     ("exercises", "by_slug", "slug created_at id", "created_at"),
     ("exercise_aliases", "list", "created_at id", "created_at"),
     ("exercise_aliases", "list_target", "target created_at id", "target created_at"),
