@@ -164,11 +164,8 @@ class CatalogStore:
         )
         for part in parts:
             found |= part
-        slugs = sorted(
-            each.item.slug
-            for each in found.values()
-            if isinstance(each.item, Exercise) and (each.item.family_slug in whole or each.item.id in touches.exercises)
-        )
+        members = (each.item for each in found.values() if isinstance(each.item, Exercise))
+        slugs = sorted(exercise.slug for exercise in members if exercise.family_slug in whole)
         related = [
             *(Target(kind=TargetKind.FAMILY, id=each) for each in families),
             *(Target(kind=TargetKind.ALIAS, id=each) for each in map(_family_alias, families) if len(each) <= MAX_ID),

@@ -216,8 +216,7 @@ class _Street:
     async def _plan(self) -> dict[str, Any]:
         snapshot = await self._catalog.snapshot(self._touches)
         at = self._ctx.manager.runtime.clock.now()
-        plan = self._build(snapshot)
-        judged = await self._judge(plan, at)
+        judged = await self._judge(self._build(snapshot), at, snapshot)
         return {"change_id": change_id_of(self._ctx.job_id, self._ctx.attempt), **judged.as_json()}
 
     async def _mend(self, error: RepairableError, repairs_left: int) -> dict[str, Any]:
@@ -255,9 +254,12 @@ class _Street:
 
     # --- smaller parts ---
 
-    async def _judge(self, plan: ChangePlan, at: datetime | None) -> _Judged:
+    async def _judge(self, plan: ChangePlan, at: datetime | None, snapshot: Snapshot | None = None) -> _Judged:
+        """A plan with its previews and findings; `snapshot` is what was read for `touches`, if it was just read."""
         made = plan.changed(job_id=self._ctx.job_id, made_at=at)
-        snapshot = await self._catalog.snapshot(self._touches | touched(made))
+        needed = self._touches | touched(made)
+        if snapshot is None or not needed <= self._touches:
+            snapshot = await self._catalog.snapshot(needed)
         shown = with_previews(made, snapshot, at) if at is not None else made
         return _Judged(shown, validate(shown, snapshot))
 
