@@ -1,8 +1,9 @@
 """The shipped application: curating an exercise catalogue.
 
 Names, values and slugs are read by `names` and `taxonomy`; `exercise` is the record; `importer` reads and writes
-catalogue files; `reviewer` judges exercises and families; `enrichment` fills in what is missing. All of these are pure
-but for reading the package's own data.
+catalogue files; `reviewer` judges exercises and families; `enrichment` fills in what is missing; `plans` says what is
+to be changed and judges that. All of these are pure but for reading the package's own data. `store` reads the
+catalogue, `apply` is what writes plans into it and takes them back, and `tasks` are the jobs that do so.
 """
 
 from app.catalog.errors import BadCatalogFile, CatalogError, Problem, UnknownField

@@ -573,6 +573,42 @@ async def test_a_dry_run_takes_no_lock(planned: Planned) -> None:
     assert job.result.data == "completed"
 
 
+async def test_what_a_person_adds_to_a_plan_is_locked_too(planned: Planned) -> None:
+    job_id, request = await waiting(planned, WRONG)
+    other = deprecate_exercise(CURL.id).model_dump(mode="json", include={"kind", "targets", "patch", "risk"})
+
+    @planned.engine.job("holder")
+    async def holder(ctx: JobContext) -> None:
+        async with family_locks(ctx, ["biceps-curl"]):
+            waits = await decided(planned, job_id, "approve", data=edited(request, **other))
+            assert (waits.status, waits.parked_on is not None, waits.retries_used) == (JobStatus.QUEUED, True, 0)
+            assert (await planned.exercise(CURL.id)).status is ExerciseStatus.ACTIVE
+
+    first = await planned.drained(await planned.engine.submitted("holder"))
+    assert first.status is JobStatus.COMPLETED, first.error
+
+    assert result_of(await planned.drained(job_id))["applied"] == 1
+    assert (await planned.exercise(CURL.id)).status is ExerciseStatus.DEPRECATED
+
+
+@pytest.mark.parametrize(("locks", "waits"), [((), False), (("chest-fly",), True), (None, True)])
+async def test_which_families_are_locked_can_be_said(
+    planned: Planned, locks: tuple[str, ...] | None, waits: bool
+) -> None:
+    planned.locks = locks
+    planned.operations = (RENAME,)
+
+    @planned.engine.job("holder")
+    async def holder(ctx: JobContext) -> str:
+        async with family_locks(ctx, ["chest-fly"]):
+            return str((await planned.drained(await planned.engine.submitted(TYPE, mode="apply"))).status)
+
+    job = await planned.drained(await planned.engine.submitted("holder"))
+
+    assert job.result is not None
+    assert job.result.data == ("queued" if waits else "completed")
+
+
 # --- interruptions ---------------------------------------------------------------------------------------------------
 
 
