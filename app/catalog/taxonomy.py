@@ -17,12 +17,15 @@ from typing import Any
 
 _APOSTROPHES = re.compile("['\N{RIGHT SINGLE QUOTATION MARK}\N{LEFT SINGLE QUOTATION MARK}`\N{ACUTE ACCENT}]")
 _NOT_SLUG = re.compile(r"[^a-z0-9]+")
-# Letters that Unicode does not decompose, so that folding would drop them.
-_UNDECOMPOSED = str.maketrans({"ß": "ss", "æ": "ae", "ø": "o", "œ": "oe", "ł": "l", "đ": "d"})
+# Letters that Unicode does not decompose, so that folding would drop them; and dashes, which separate words.
+_UNDECOMPOSED = str.maketrans(
+    {"ß": "ss", "æ": "ae", "ø": "o", "œ": "oe", "ł": "l", "đ": "d"}
+    | dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212", "-")
+)
 
 
 def fold(text: str) -> str:
-    """`text` in lower-case ASCII: accents dropped, apostrophes dropped, letters without an ASCII form dropped."""
+    """`text` in lower-case ASCII: accents and apostrophes dropped, dashes as hyphens, the rest without one dropped."""
     bare = _APOSTROPHES.sub("", text.lower()).translate(_UNDECOMPOSED)
     return unicodedata.normalize("NFKD", bare).encode("ascii", "ignore").decode("ascii").lower()
 

@@ -18,6 +18,8 @@ from app.catalog.taxonomy import load_table, slugify, taxonomy
         ("Pliè Squat", "plie-squat"),
         ("Straße", "strasse"),
         ("Ærobic", "aerobic"),
+        ("Bench\N{EN DASH}Press", "bench-press"),
+        ("Curl \N{EM DASH} Seated", "curl-seated"),
         ("Curl (EZ-Bar)", "curl-ez-bar"),
         ("one__arm--row", "one-arm-row"),
         ("%%%", ""),
