@@ -346,6 +346,9 @@ async def test_a_job_completes_in_three_slices_of_real_time(site: Site) -> None:
             break
         await Worker(peer.runtime).run(max_seconds=0.2 if job.slices < 2 else 20, drain=True)
     assert job.result is not None
-    assert (job.status, job.result.data, job.slices) == (JobStatus.COMPLETED, [1, 2], 2)
+    assert (job.status, job.slices) == (JobStatus.COMPLETED, 2)
     assert (job.retries_used, job.lease_losses) == (0, 0)
-    assert await peer.outcomes(job_id) == [("1", "sliced"), ("2", "sliced"), ("3", "completed")]
+    # A worker whose time is over between the claim and the handler's start gives the job back.
+    ended = [(attempt, outcome) for attempt, outcome in await peer.outcomes(job_id) if outcome != "released"]
+    assert [outcome for _, outcome in ended] == ["sliced", "sliced", "completed"]
+    assert job.result.data == [int(attempt) for attempt, _ in ended[:2]]
