@@ -12,6 +12,7 @@ import http.client
 import os
 import signal
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -24,7 +25,7 @@ from datetime import UTC, datetime
 import psutil
 
 from bench.databases import SQLITE
-from bench.figures import Figures, median_of, table
+from bench.figures import Figures, table
 from bench.machine import Machine
 from bench.process import ROOT
 from tests.services.emulator_process import free_port
@@ -87,9 +88,14 @@ def servers(service: str) -> Iterator[list[Server]]:
             "Firestore": f"firestore://{PROJECT}/(default)",
         }
         gunicorn = [sys.executable, "-m", "gunicorn", "--workers=1", "--worker-class=gthread", "--timeout=0"]
-        floor = [*gunicorn, f"--threads={_FLOOR_THREADS}", "--worker-tmp-dir=/dev/shm", "bench.cold_start_floor:app"]
+        gunicorn += [f"--threads={_FLOOR_THREADS}", "--worker-tmp-dir=/dev/shm"]
         on_emulator = {"FIRESTORE_EMULATOR_HOST": emulator, "GOOGLE_CLOUD_PROJECT": PROJECT}
-        made = [Server(FLOOR, floor, on_emulator)]
+        bare = [*gunicorn, "bench.cold_start_bare:app"]
+        made = [
+            Server(FLOOR, [*gunicorn, "bench.cold_start_floor:app"], on_emulator),
+            Server("Flask and gunicorn alone", bare, {}),
+            Server("the same, pydantic and SQLAlchemy on SQLite", bare, {"BENCH_DATABASE": urls["SQLite"]}),
+        ]
         for name, url in urls.items():
             environment = {"TORPOR_STORE_URL": url, "TORPOR_SERVICE": service, **on_emulator}
             made.append(Server(name, [sys.executable, "-m", "workers"], environment))
@@ -186,16 +192,21 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _compare(rows: Mapping[str, Sequence[Figures]]) -> None:
-    """Each store's start and memory as a share of the floor's, and whether the aims are met."""
+    """Each start and its memory as a share of the floor's, and whether the aims are met."""
     for name, measured in rows.items():
         if name == FLOOR:
             continue
-        shares = [_share(measured, rows[FLOOR], label) for label in ("start to first answer ms", "PSS MB")]
+        time_share, cpu_share, memory_share = (
+            _share(measured, rows[FLOOR], label) for label in ("start to first answer ms", "CPU ms", "PSS MB")
+        )
         aim = AIMS.get(name)
-        verdict = "" if aim is None else f"; the aim of {aim:g} is {'reached' if shares[0] <= aim else 'MISSED'}"
-        print(f"{name}: {shares[0]:.2f} of the floor's time, {shares[1]:.2f} of its memory{verdict}")
+        verdict = "" if aim is None else f"; the aim of {aim:g} is {'reached' if time_share <= aim else 'MISSED'}"
+        print(
+            f"{name}: {time_share:.2f} of the floor's time, {cpu_share:.2f} of its processor time, "
+            f"{memory_share:.2f} of its memory{verdict}"
+        )
 
 
 def _share(measured: Sequence[Figures], floor: Sequence[Figures], label: str) -> float:
-    ours, bare = median_of(measured, label), median_of(floor, label)
-    return ours / bare if ours is not None and bare else 0.0
+    """The median of each round's own share: a round in which others keep the machine busy is slow for both."""
+    return statistics.median(ours[label] / bare[label] for ours, bare in zip(measured, floor, strict=True))
