@@ -19,8 +19,8 @@ from app.catalog.names import parse_name
 from app.catalog.taxonomy import fold
 
 MAX_EXERCISES = 2_000
-"""Enough to learn from; further exercises are left out of the index. Every shard reads and indexes them, so that they are
-what a record costs in a large catalogue."""
+"""Enough to learn from; further exercises are left out of the index. Every shard reads and indexes them, so they are
+most of what a record of a large catalogue costs."""
 MAX_READ = 1000
 """Entries of token lists that one query reads. On the 873 real records, four times as many find nothing better."""
 MIN_NOTES = 2
