@@ -131,6 +131,37 @@ async def test_a_migration_that_was_cut_short_is_finished(where: Place) -> None:
         engine.dispose()
 
 
+async def test_tables_of_the_first_migration_are_brought_up_to_date_with_what_is_in_them(where: Place) -> None:
+    await migrated(where)
+    names = Naming(where.prefix)
+    exercises, by_slug = names.table("exercises"), names.index("exercises", "by_slug")
+    on = f" ON {exercises}" if where.kind == "mysql" else ""
+    engine = where.engine()
+    try:
+        with engine.begin() as connection:
+            for later in ("exercise_aliases", "exercise_families", "catalog_changes", "catalog_lines"):
+                connection.execute(text(f"DROP TABLE {names.table(later)}"))
+            connection.execute(text(f"DROP INDEX {by_slug}{on}"))
+            connection.execute(text(f"ALTER TABLE {exercises} DROP COLUMN slug"))
+            connection.execute(
+                text(f"INSERT INTO {exercises} (id, version, status, document) VALUES ('fly', 7, 'active', 'kept')")
+            )
+            connection.execute(text(f"UPDATE {names.version_table} SET version_num = '0001'"))
+        store = where.store()
+        await store.open()
+        try:
+            (record,) = await store.get("exercises", ["fly"])
+            assert record is not None
+            assert record.fields == {"status": "active", "document": "kept"}
+            assert await store.count(Query("changes.list")) == 0
+        finally:
+            await store.close()
+        with engine.connect() as connection:
+            assert by_slug in {index["name"] for index in connection.dialect.get_indexes(connection, exercises)}
+    finally:
+        engine.dispose()
+
+
 async def test_tables_of_a_newer_version_are_left_alone(where: Place) -> None:
     await migrated(where)
     engine = where.engine()
