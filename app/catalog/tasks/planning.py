@@ -7,11 +7,12 @@ goes on behind the last operation that is in the journal.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from pydantic import ValidationError
 
@@ -43,6 +44,10 @@ from app.jobs import (
 Build: TypeAlias = Callable[[Snapshot], ChangePlan]
 """A planner: pure. What it refuses it raises as `PermanentError`."""
 
+ResultT = TypeVar("ResultT")
+
+AT_ONCE = 200
+"""Exercises in a snapshot up to which a plan is made and judged on the event loop: a tenth of a second."""
 SHOWN_LINES = 500
 """Lines of the readable diff that a job's result has; the plan in it has everything."""
 
@@ -96,6 +101,13 @@ async def _families(catalog: CatalogStore, touches: Touches) -> set[str]:
     return set(touches.families) | {stored.exercise.family_slug for stored in found if stored is not None}
 
 
+def _families_of(plan: ChangePlan, snapshot: Snapshot) -> tuple[str, ...]:
+    """The families that a plan changes: those that its exercises are in, or come into, and those that it names."""
+    exercises = (snapshot.exercises.get(each) for operation in plan.operations for each in operation.exercise_ids())
+    found = {exercise.family_slug for exercise in exercises if exercise is not None} | touched(plan).families
+    return tuple(sorted(found))
+
+
 def repairer_of(ctx: JobContext) -> Repairer[ChangePlan]:
     """The application's repairer: its setting `catalog_repairer`, else the one without a model."""
     chosen: Any = ctx.application.get("catalog_repairer")
@@ -117,6 +129,8 @@ class _Judged:
 
     plan: ChangePlan
     findings: tuple[Finding, ...]
+    families: tuple[str, ...] = ()
+    """The families that it changes."""
 
     @property
     def errors(self) -> list[Finding]:
@@ -126,12 +140,13 @@ class _Judged:
         return {
             "plan": self.plan.model_dump(mode="json"),
             "findings": [finding.model_dump(mode="json") for finding in self.findings],
+            "families": list(self.families),
         }
 
     @classmethod
     def of_json(cls, told: dict[str, Any]) -> _Judged:
         findings = tuple(Finding.model_validate(each) for each in told["findings"])
-        return cls(ChangePlan.model_validate(told["plan"]), findings)
+        return cls(ChangePlan.model_validate(told["plan"]), findings, tuple(told["families"]))
 
 
 class _Street:
@@ -185,7 +200,7 @@ class _Street:
         if not self._writes:
             return self._result(judged, None)
         if self._locks is not None:
-            await self._locks.hold(await _families(self._catalog, touched(judged.plan)))
+            await self._locks.hold(judged.families)
         told = await self._step("apply", self._apply, judged.plan)
         findings = [Finding.model_validate(each) for each in told["findings"]]
         if findings:
@@ -216,7 +231,8 @@ class _Street:
     async def _plan(self) -> dict[str, Any]:
         snapshot = await self._catalog.snapshot(self._touches)
         at = self._ctx.manager.runtime.clock.now()
-        judged = await self._judge(self._build(snapshot), at, snapshot)
+        plan = await _worked_out(self._build, snapshot)
+        judged = await self._judge(plan, at, snapshot)
         return {"change_id": change_id_of(self._ctx.job_id, self._ctx.attempt), **judged.as_json()}
 
     async def _mend(self, error: RepairableError, repairs_left: int) -> dict[str, Any]:
@@ -260,8 +276,12 @@ class _Street:
         needed = self._touches | touched(made)
         if snapshot is None or not needed <= self._touches:
             snapshot = await self._catalog.snapshot(needed)
-        shown = with_previews(made, snapshot, at) if at is not None else made
-        return _Judged(shown, validate(shown, snapshot))
+
+        def work(part: Snapshot) -> _Judged:
+            shown = with_previews(made, part, at) if at is not None else made
+            return _Judged(shown, validate(shown, part), _families_of(shown, part))
+
+        return await _worked_out(work, snapshot)
 
     async def _between(self, done: int, total: int) -> None:
         """Between two operations: tell how far it is, and stop where a later attempt can go on."""
@@ -290,6 +310,13 @@ class _Street:
             "repairs": self._repairs,
             "diff": diff_lines(plan)[:SHOWN_LINES],
         }
+
+
+async def _worked_out(work: Callable[[Snapshot], ResultT], snapshot: Snapshot) -> ResultT:
+    """What pure work on a snapshot comes to; in a thread if that takes long: renewals of other jobs must not wait."""
+    if len(snapshot.exercises) <= AT_ONCE:
+        return work(snapshot)
+    return await asyncio.to_thread(work, snapshot)
 
 
 def _needs_repair(message: str, plan: ChangePlan, findings: Iterable[Finding]) -> RepairableError:
