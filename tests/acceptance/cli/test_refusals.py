@@ -44,7 +44,7 @@ WRONG = [
     (["runs", "summary", "--day", "2026-13-01"], "2026-01-31"),
     (["runs", "summary", "--day", "today"], "2026-01-31"),
     (["enqueue"], "either a job type or --file"),
-    (["enqueue", "nope"], "registered: catalog_enrich_field"),
+    (["enqueue", "nope"], "registered: alias_invariant_scan"),
     (["enqueue", "shop_ok", "--payload", "["], "is not JSON"),
     (["enqueue", "shop_ok", "--payload", "[1]"], "is a list, not an object"),
     (["enqueue", "shop_ok", "--payload", "[" * 100_000], "nested too deeply"),
