@@ -120,24 +120,30 @@ def propose_jobs(findings: Iterable[FamilyFinding]) -> list[ProposedJob]:
     of finding; enrichment in batches of `ENRICH_BATCH`. What no job is sure about is left to a person: its family is
     audited.
     """
-    normalize: dict[str, list[FamilyFinding]] = {}
+    findings = list(findings)
+    doubles = {name for each in findings if each.code is FindingCode.DUPLICATE_EQUIPMENT for name in each.exercise_ids}
+    normalize: dict[tuple[str, bool], list[FamilyFinding]] = {}
     audit: dict[tuple[str, FindingCode], list[FamilyFinding]] = {}
     enrich: list[FamilyFinding] = []
     jobs: list[ProposedJob] = []
     for finding in findings:
         found = finding.evidence.get("proposed_equipment")
         if finding.code is FindingCode.MISSING_QUALIFIER:
-            normalize.setdefault(finding.family_slug, []).append(finding)
+            # Doubles get their names when one of them is merged; until then the others' do not make them look new.
+            is_double = not doubles.isdisjoint(finding.exercise_ids)
+            normalize.setdefault((finding.family_slug, is_double), []).append(finding)
         elif finding.code is FindingCode.EQUIPMENT_UNKNOWN and found != "":
             enrich.append(finding)
-            normalize.setdefault(finding.family_slug, [])  # it may turn out to have more than one equipment
+            normalize.setdefault((finding.family_slug, False), [])  # it may turn out to have more than one equipment
         elif finding.code is FindingCode.NAME_CONTRADICTS_EQUIPMENT and found:
             jobs.append(_fix(finding, found))
-            normalize.setdefault(finding.family_slug, [])
+            normalize.setdefault((finding.family_slug, False), [])
         else:
             audit.setdefault((finding.family_slug, finding.code), []).append(finding)
     jobs.extend(_enrich(enrich[start : start + ENRICH_BATCH]) for start in range(0, len(enrich), ENRICH_BATCH))
-    jobs.extend(_normalize(slug, lacking) for slug, lacking in normalize.items())
+    jobs.extend(
+        _normalize(slug, lacking) for (slug, _), lacking in sorted(normalize.items(), key=lambda entry: entry[0])
+    )
     jobs.extend(_audit(slug, code, seen) for (slug, code), seen in audit.items())
     return in_order(jobs)
 
