@@ -561,12 +561,12 @@ def make_house(
         proxies=given.proxies,
     )
     routes: frozenset[str] = frozenset()
-    if given.oidc_audience is not None or not (access.tokens or access.people):
+    if given.oidc_audience is not None or access.asks_nobody:
         routes = frozenset({"/tasks/tick", "/tasks/watchdog"})
         if runs_jobs:
             routes |= {"/pubsub/push", "/tasks/wake", "/tasks/drain"}
-    audience = given.oidc_audience
-    guard = OpenGuard() if audience is None else guard_of(given.host, audience, given.oidc_callers)
+    # Without these routes there is nothing left but the platform's own, and those ask nobody.
+    guard = guard_of(given.host, given.oidc_audience, given.oidc_callers) if routes else OpenGuard()
     part = Part(service, lambda house: house.instance)
     other = worker_app(part, guard, routes=routes, proxies=given.proxies, telemetry=telemetry)
     if telemetry is not None:

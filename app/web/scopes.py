@@ -29,6 +29,11 @@ class Access:
     iap_audience: str | None = None
     people: Mapping[str, frozenset[Scope]] = field(default_factory=dict)
 
+    @property
+    def asks_nobody(self) -> bool:
+        """Whether nothing is said about anybody, so that nobody can be known. No programs at all is said, too."""
+        return self.tokens is None and not self.people
+
 
 class ScopeGuard:
     """Lets callers in that have the scope which the route asks for.
@@ -96,7 +101,7 @@ def api_guard_of(
         raise BadInput("people", "nobody may do anything", "give people their scopes by e-mail address")
     if access.people and access.iap_audience is None:
         raise BadInput("iap_audience", "is not set, so nobody can be known", "set it to IAP's audience of this service")
-    if access.tokens is None and not access.people:
+    if access.asks_nobody:
         return open_guard(host, "api_tokens", "set TORPOR_API_TOKENS, or TORPOR_IAP_AUDIENCE and TORPOR_PEOPLE")
     if verifier is None and access.iap_audience is not None:
         verifier = iap_verifier(access.iap_audience)

@@ -186,6 +186,15 @@ def test_with_tokens_nothing_is_open(processes: Processes) -> None:
     assert "authentication is off" not in said
 
 
+def test_a_list_without_a_token_lets_nobody_in(processes: Processes) -> None:
+    with serving(processes, TORPOR_API_TOKENS="[]") as server:
+        for route in ("/api/v1/jobs", "/pubsub/push", "/tasks/wake", "/tasks/drain", "/tasks/tick", "/tasks/watchdog"):
+            assert server.post(route, {}).status_code == 401
+        code, said = server.ended()
+    assert code == 0
+    assert "authentication is off" not in said
+
+
 @pytest.mark.parametrize(
     ("arguments", "variables", "code", "says"),
     [
