@@ -245,13 +245,14 @@ class JobVerbs(ClientBase):
         """The jobs that depend on a job."""
         return await self._jobs(f"/jobs/{part(job_id)}/dependents")
 
-    async def add_job_dependency(self, job_id: str, depends_on_id: str) -> Job:
+    async def add_job_dependency(self, job_id: str, depends_on_id: str, *, revision: int | None = None) -> Job:
         """Let a job that has not begun wait for another one."""
-        return await self._steer(job_id, "dependencies", {"depends_on": depends_on_id}, None)
+        return await self._steer(job_id, "dependencies", {"depends_on": depends_on_id}, revision)
 
-    async def remove_job_dependency(self, job_id: str, depends_on_id: str) -> Job:
+    async def remove_job_dependency(self, job_id: str, depends_on_id: str, *, revision: int | None = None) -> Job:
         """Let a job not wait for another one any more."""
-        return await self._api.ask(Job, "DELETE", f"/jobs/{part(job_id)}/dependencies/{part(depends_on_id)}")
+        route = f"/jobs/{part(job_id)}/dependencies/{part(depends_on_id)}"
+        return await self._api.ask(Job, "DELETE", route, headers=only(revision))
 
     async def get_batch(self, batch_id: str) -> BatchInfo:
         """A batch, and how many of its jobs are in each status."""

@@ -16,8 +16,13 @@ from app.stores.base import Query
 class DependencyVerbs(JobReader):
     """Adding, removing and reading what jobs wait for."""
 
-    async def add_job_dependency(self, job_id: str, depends_on_id: str) -> Job:
+    async def add_job_dependency(self, job_id: str, depends_on_id: str, *, revision: int | None = None) -> Job:
         """Let a job that has not begun wait for another one; a queued one goes back to PENDING until then.
+
+        Args:
+            job_id: the job that is to wait.
+            depends_on_id: the other one.
+            revision: the revision of the job that is to wait, as the caller has seen it; None is any.
 
         Returns:
             The job; unchanged if the other one is COMPLETED already. One that has ended otherwise acts at once, as
@@ -26,23 +31,30 @@ class DependencyVerbs(JobReader):
         Raises:
             JobNotFound: there is no such job.
             BadInput: there is no such other one.
+            RevisionChanged: the job is in another revision; nothing was changed.
             IllegalTransition: the job runs or has ended.
             DependencyCycle: the other one waits for this one, directly or not; the message shows on which way.
         """
         runtime = await self._ready()
-        return await self._told(runtime, await runtime.links.add(job_id, depends_on_id))
+        return await self._told(runtime, await runtime.links.add(job_id, depends_on_id, revision))
 
-    async def remove_job_dependency(self, job_id: str, depends_on_id: str) -> Job:
+    async def remove_job_dependency(self, job_id: str, depends_on_id: str, *, revision: int | None = None) -> Job:
         """Let a job not wait for another one any more. If that was the last, it goes on, unless it is held.
+
+        Args:
+            job_id: the job that waits.
+            depends_on_id: the other one.
+            revision: as for `add_job_dependency`.
 
         Returns:
             The job; unchanged if it did not wait for the other one, or runs or has ended.
 
         Raises:
             JobNotFound: there is no such job.
+            RevisionChanged: the job is in another revision; nothing was changed.
         """
         runtime = await self._ready()
-        return await self._told(runtime, await runtime.links.remove(job_id, depends_on_id))
+        return await self._told(runtime, await runtime.links.remove(job_id, depends_on_id, revision))
 
     async def get_dependencies(self, job_id: str) -> Jobs:
         """The jobs that a job depends on, whether they are COMPLETED or not; those that were deleted are left out.

@@ -20,6 +20,7 @@ from app.jobs.models import Job, JobStatus, changed
 from app.jobs.queue import MAX_TRIES, Queue
 from app.jobs.ramp import Pace
 from app.jobs.request import JobRequest
+from app.jobs.revisions import check_revision
 from app.jobs.settlement import is_state
 from app.jobs.transitions import transition
 from app.stores.base import Delete, OutcomeUnknown, PreconditionFailed, Query, Record, StoreError, Update, Verify, Write
@@ -252,20 +253,27 @@ class Links:
 
     # --- change ---
 
-    async def add(self, job_id: str, parent_id: str) -> Job:
+    async def add(self, job_id: str, parent_id: str, revision: int | None = None) -> Job:
         """Let a job that has not begun wait for another one.
+
+        Args:
+            job_id: the job that is to wait.
+            parent_id: the other one.
+            revision: the revision of the job that is to wait; None is any.
 
         Returns:
             The job; unchanged if the other one is COMPLETED already, or is waited for.
 
         Raises:
             JobNotFound, BadInput: there is no such job, or no such other one.
+            RevisionChanged: the job is in another revision.
             IllegalTransition: it runs or has ended.
             DependencyCycle: the other one waits for it, directly or not.
         """
         answer: StoreError
         for _ in range(MAX_TRIES):
             child = await self._child(job_id)
+            check_revision(revision, child)
             (parent,) = await self.parents([parent_id], "depends_on_id")
             if parent.status is JobStatus.COMPLETED:
                 return child
@@ -299,18 +307,25 @@ class Links:
             await self.remove(job_id, parent_id)
             raise DependencyCycle([job_id, *way])
 
-    async def remove(self, job_id: str, parent_id: str) -> Job:
+    async def remove(self, job_id: str, parent_id: str, revision: int | None = None) -> Job:
         """Let a job not wait for another one any more; it goes on if that was the last.
+
+        Args:
+            job_id: the job that waits.
+            parent_id: the other one.
+            revision: the revision of the job that waits; None is any.
 
         Returns:
             The job; unchanged if it did not depend on the other one, or has begun.
 
         Raises:
             JobNotFound: there is no such job.
+            RevisionChanged: the job is in another revision.
         """
         answer: StoreError
         for _ in range(MAX_TRIES):
             child = await self._child(job_id)
+            check_revision(revision, child)
             if child.status not in EDITABLE or parent_id not in child.depends_on:
                 return child
             key, unit = await self._taken_from_gate(child, parent_id)

@@ -181,13 +181,19 @@ def _add_dependencies(routes: Routes) -> None:
         """The jobs that depend on a job, oldest first."""
         return answer(JobList.of(routes.ask(lambda manager: manager.get_dependent_jobs(path.job_id))))
 
-    def add_job_dependency(path: JobPath, body: NewDependency) -> Response:
+    def add_job_dependency(path: JobPath, header: MatchHeader, body: NewDependency) -> Response:
         """Let a job that has not begun wait for another one."""
-        return job_answer(routes.ask(lambda manager: manager.add_job_dependency(path.job_id, body.depends_on)))
+        revision = wanted_revision(header.match, path.job_id)
+        return job_answer(
+            routes.ask(lambda manager: manager.add_job_dependency(path.job_id, body.depends_on, revision=revision))
+        )
 
-    def remove_job_dependency(path: DependencyPath) -> Response:
+    def remove_job_dependency(path: DependencyPath, header: MatchHeader) -> Response:
         """Let a job not wait for another one any more."""
-        return job_answer(routes.ask(lambda manager: manager.remove_job_dependency(path.job_id, path.depends_on)))
+        revision = wanted_revision(header.match, path.job_id)
+        return job_answer(
+            routes.ask(lambda manager: manager.remove_job_dependency(path.job_id, path.depends_on, revision=revision))
+        )
 
     place = "/jobs/<job_id>/dependencies"
     routes.add("get", place, get_dependencies, Scope.READ, {200: JobList}, tag=TAG)

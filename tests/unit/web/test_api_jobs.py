@@ -175,6 +175,22 @@ def test_dependencies_are_added_read_and_removed(still: ApiSite) -> None:
     assert still.delete(f"/jobs/{child}/dependencies/{parent}").json["status"] == "queued"
 
 
+def test_dependencies_too_change_in_the_revision_that_was_looked_at_only(still: ApiSite) -> None:
+    parent, child = still.create()["id"], still.create()["id"]
+    route = f"/jobs/{child}/dependencies"
+    seen = still.get(f"/jobs/{child}").headers["ETag"]
+
+    stale = still.post(route, {"depends_on": parent}, **{"If-Match": '"41"'})
+    assert (stale.status_code, stale.json["code"]) == (412, "REVISION_CHANGED")
+    assert still.get(route).json["jobs"] == []
+    added = still.post(route, {"depends_on": parent}, **{"If-Match": seen})
+    assert added.status_code == 200
+
+    assert still.delete(f"{route}/{parent}", **{"If-Match": seen}).status_code == 412
+    assert [each["id"] for each in still.get(route).json["jobs"]] == [parent]
+    assert still.delete(f"{route}/{parent}", **{"If-Match": added.headers["ETag"]}).status_code == 200
+
+
 # --- what is refused ----------------------------------------------------------------------------------
 
 WRONG: dict[str, tuple[Any, int, str, str]] = {
