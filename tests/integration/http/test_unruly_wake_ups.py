@@ -22,13 +22,14 @@ from tests.support.fleet import Fleet, Sweeper
 from tests.support.street import Street
 from tests.support.topic import PushTopic
 from tests.support.unruly_proxy import Fate, UnrulyProxy
-from tests.support.worker_processes import PATIENCE_SECONDS
 
 SEED = 20261122
 JOBS = 2000
 SIZE = 2
 LEASE_SECONDS = 6
 """Short, because the jobs of a killed worker wait for its end; long enough for a machine that is busy with more."""
+PATIENCE_SECONDS = 300.0
+"""Half a minute on a machine that does nothing else."""
 SETTINGS = {"TORPOR_CONCURRENCY": "20", "TORPOR_LEASE_SECONDS": str(LEASE_SECONDS)}
 FATES = {Fate.PASSED: 50, Fate.DOUBLED: 20, Fate.DELAYED: 15, Fate.REFUSED: 10, Fate.SWALLOWED: 5}
 
@@ -56,19 +57,28 @@ async def create_in_bursts(manager: AsyncJobManager, number: int, draw: random.R
     return ids
 
 
-async def complete_while_workers_end(manager: AsyncJobManager, fleet: Fleet, number: int, ends: int) -> None:
-    """Wait for every job; at even distances on the way a worker gets a SIGTERM or, in turn, a SIGKILL."""
+async def run_while_workers_end(manager: AsyncJobManager, fleet: Fleet, ends: int) -> list[str]:
+    """Create the jobs and wait for all; after each part of them a worker gets a SIGTERM or, in turn, a SIGKILL.
+
+    The next part is created while that worker ends, however long that takes and however fast the others are.
+    """
+    draw = random.Random(SEED)
     end = time.monotonic() + PATIENCE_SECONDS
+    part = JOBS // (ends + 1)
+    ids = await create_in_bursts(manager, part, draw)
     struck = 0
-    while (completed := await manager.count_jobs(status="completed")) < number:
-        if struck < ends and completed >= number * (struck + 1) // (ends + 2):
-            await asyncio.to_thread(fleet.replace_oldest, gently=struck % 2 == 0)
+    while (completed := await manager.count_jobs(status="completed")) < JOBS:
+        if struck < ends and completed >= len(ids) // 2:
+            ending = asyncio.create_task(asyncio.to_thread(fleet.replace_oldest, gently=struck % 2 == 0))
             struck += 1
+            ids += await create_in_bursts(manager, part if struck < ends else JOBS - len(ids), draw)
+            await ending
         # The watchdog, whom a scheduler calls too, takes the jobs of killed workers back.
         await manager.run_watchdog()
-        assert time.monotonic() < end, f"{completed} of {number} jobs completed\n{fleet.said()}"
+        assert time.monotonic() < end, f"{completed} of {JOBS} jobs completed\n{fleet.said()}"
         await asyncio.sleep(0.2)
     assert struck == ends
+    return ids
 
 
 async def check_recorded_once(manager: AsyncJobManager, ids: list[str]) -> None:
@@ -85,14 +95,12 @@ async def check_recorded_once(manager: AsyncJobManager, ids: list[str]) -> None:
 
 
 async def test_two_thousand_jobs_while_pushes_go_astray_and_workers_end(street: Street) -> None:
-    draw = random.Random(SEED)
     with Fleet(lambda: street.server(**SETTINGS), SIZE) as fleet:
         with UnrulyProxy(fleet.url, seed=SEED, weights=FATES) as proxy:
             street.topic.push_to(proxy.url)
             async with managing(street, PubSubWaker(street.topic.name)) as manager:
-                ids = await create_in_bursts(manager, JOBS, draw)
                 with Sweeper(fleet, pause_seconds=3):
-                    await complete_while_workers_end(manager, fleet, JOBS, ends=4)
+                    ids = await run_while_workers_end(manager, fleet, ends=4)
                 await check_recorded_once(manager, ids)
         assert (fleet.terminated, fleet.killed) == (2, 2)
         assert fleet.ended() == {0}, fleet.said()
@@ -102,13 +110,11 @@ async def test_two_thousand_jobs_while_pushes_go_astray_and_workers_end(street: 
 
 async def test_the_sweep_alone_runs_every_job_while_workers_end(street: Street) -> None:
     """Nobody publishes anything: neither who creates the jobs nor the workers."""
-    draw = random.Random(SEED)
     settings = {**SETTINGS, "TORPOR_WAKE_TOPIC": ""}
     with Fleet(lambda: street.server(**settings), SIZE) as fleet:
         async with managing(street, NoWaker()) as manager:
             with Sweeper(fleet, pause_seconds=0.2) as sweeper:
-                ids = await create_in_bursts(manager, JOBS, draw)
-                await complete_while_workers_end(manager, fleet, JOBS, ends=4)
+                ids = await run_while_workers_end(manager, fleet, ends=4)
             await check_recorded_once(manager, ids)
         assert (fleet.terminated, fleet.killed) == (2, 2)
         assert fleet.ended() == {0}, fleet.said()
