@@ -49,6 +49,8 @@ class WorkReport:
     lost: int = 0
     completed: int = 0
     failed: int = 0
+    cut_short: bool = False
+    """Whether it was told to stop or its time was up: there may be work left that it would have done."""
 
 
 class Worker:
@@ -115,11 +117,6 @@ class Worker:
         """Whether it can take work: not stopping, and not every slot leaked."""
         return not self._stopping.is_set() and self.executor.leaked < self.executor.max_concurrent
 
-    @property
-    def is_stopping(self) -> bool:
-        """Whether it was told to stop, or its time was up: there may be work left that it would have done."""
-        return self._stopping.is_set()
-
     def stop(self) -> None:
         """Claim nothing more, tell handlers, give leases back. `run` returns when that is done."""
         self._stopping.set()
@@ -175,6 +172,7 @@ class Worker:
             await permits.close()
             await self.lookout.close()
             await self.executor.close()
+        self.report.cut_short |= self._stopping.is_set()
         if not work.cancelled():
             work.result()
         return self.report
@@ -211,6 +209,7 @@ class Worker:
         while not self._stopping.is_set():
             free = 0 if self._is_late() else self._free()
             if self._is_late() and not self._tasks:
+                self.report.cut_short = True
                 return
             if max_jobs is not None:
                 free = min(free, max_jobs - self.report.claimed)

@@ -206,7 +206,7 @@ class Instance:
         self._idle.clear()
         try:
             report = await worker.run(drain=drain, max_seconds=max_seconds or self._work_seconds, **how)
-            if drain and worker.is_stopping:
+            if drain and report.cut_short:
                 await self._waker.wake([Hint(more=True)])
             return report
         finally:

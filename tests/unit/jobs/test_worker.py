@@ -218,6 +218,27 @@ async def test_a_worker_works_at_most_so_long(engine: Engine) -> None:
     assert (job.status, job.outcome, job.retries_used, job.lease_losses) == (Q, Outcome.SLICED, 0, 0)
 
 
+async def test_a_worker_says_whether_its_time_was_up_before_its_work_was_done(engine: Engine) -> None:
+    """Given short jobs, when it is so late that no more is begun, then it ends with the last one and says so."""
+
+    @engine.job("it")
+    async def handler() -> None:
+        await engine.clock.sleep(1)
+
+    for _ in range(30):
+        await engine.submitted("it")
+    task = asyncio.ensure_future(Worker(engine.runtime, concurrency=1).run(drain=True, max_seconds=10))
+    while not task.done():
+        await engine.clock.advance(0.5)
+    report = await task
+    assert (report.cut_short, report.completed, report.lost) == (True, report.claimed, 0)
+    assert 0 < report.completed < 30
+    task = asyncio.ensure_future(Worker(engine.runtime, concurrency=30).run(drain=True, max_seconds=10))
+    while not task.done():
+        await engine.clock.advance(0.5)
+    assert not (await task).cut_short
+
+
 async def test_a_worker_can_run_again(engine: Engine, ran: list[str]) -> None:
     worker = Worker(engine.runtime)
     for number in range(3):

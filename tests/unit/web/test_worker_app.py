@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import threading
@@ -66,8 +67,6 @@ class Site:
 
         @job("patient", registry=self.registry)
         async def patient(ctx: JobContext) -> None:
-            import asyncio
-
             self.began.set()
             await asyncio.sleep(30)
 
@@ -288,6 +287,26 @@ def test_a_drain_that_runs_out_of_time_wakes_the_next() -> None:
         site.push(Hint(more=True))
 
         assert site.status(made.id) is JobStatus.QUEUED
+        assert Hint(more=True) in site.ear.take()
+    finally:
+        site.service.close()
+
+
+def test_a_drain_that_is_too_late_for_the_next_short_job_wakes_the_next() -> None:
+    """Nothing runs any more when its time is up, because nothing is begun in the last of it."""
+    site = Site(slots=1, work_seconds=1.0)
+    try:
+
+        @job("short", registry=site.registry)
+        async def short() -> None:
+            await asyncio.sleep(0.05)
+
+        made = [site.submit("short") for _ in range(60)]
+        site.ear.take()
+
+        assert outcome(site.push(Hint(more=True))) == (200, "done")
+
+        assert JobStatus.QUEUED in {site.status(each.id) for each in made}
         assert Hint(more=True) in site.ear.take()
     finally:
         site.service.close()
