@@ -575,15 +575,20 @@ def make_house(
     return whole, service
 
 
-def calm_collector() -> None:
+def calm_collector(*, tidy: bool = True) -> None:
     """Tell the garbage collector of a process that does nothing but run jobs to look less often.
 
     A job leaves some hundreds of short-lived objects behind, nearly none of them in a cycle, so that with Python's own
     thresholds a quarter of a worker's processor time goes into looking at them; and what was imported stays for good.
+
+    Args:
+        tidy: collect once before that; a process that has only been importing has nothing to collect.
     """
-    gc.collect()
+    if tidy:
+        gc.collect()
     gc.freeze()
     gc.set_threshold(_NEW_OBJECTS, 10, 10)
+    gc.enable()
 
 
 class BoundEngine:

@@ -1,11 +1,12 @@
 """gunicorn's configuration: one process, whose threads are the slots and a few more for the platform's questions."""
 
+import gc
 import resource
 import signal
 from types import FrameType
 from typing import Any
 
-from app.bootstrap import server_settings
+from app.bootstrap import calm_collector, server_settings
 
 SPARE_THREADS = 8
 """So that a full instance still answers at once: that it is full, and that it is alive."""
@@ -52,8 +53,19 @@ limit_request_field_size = 16_384
 worker_tmp_dir = "/dev/shm"  # noqa: S108 - a file in memory, made by gunicorn with a name of its own
 
 
+def when_ready(server: Any) -> None:
+    """The process that watches the worker collects its garbage as any does."""
+    gc.enable()
+
+
+def post_fork(server: Any, worker: Any) -> None:
+    """Import the application without looking for garbage."""
+    gc.disable()
+
+
 def post_worker_init(worker: Any) -> None:
     """On SIGTERM give the leases back first: requests in flight are waiting for that."""
+    calm_collector(tidy=False)
     service = worker.wsgi.extensions["torpor"]
     before = signal.getsignal(signal.SIGTERM)
 

@@ -45,3 +45,24 @@ def test_a_server_takes_no_more_connections_than_it_may_open(
         check=True,
     )
     assert json.loads(done.stdout) == [18, connections, then, hard]
+
+
+def test_the_collector_is_off_while_the_application_is_imported_and_on_when_it_serves(tmp_path: Path) -> None:
+    program = (
+        "import gc, runpy, sys\n"
+        "class Worker:\n"
+        "    class wsgi: extensions = {'torpor': None}\n"
+        "made = runpy.run_path(sys.argv[1])\n"
+        "for hook in (['when_ready', None], ['post_fork', None, None], ['post_worker_init', Worker]):\n"
+        "    made[hook[0]](*hook[1:])\n"
+        "    print(gc.isenabled())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(ROOT / "workers" / "gunicorn.conf.py")],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["True", "False", "True"]
