@@ -25,19 +25,36 @@ _OWN = frozenset({"equipment"})
 def needs(payload: MergeCandidate, snapshot: Snapshot) -> Touches:
     """Both exercises with their families, and every alias that leads to the one that is folded."""
     pair = [payload.source_id, payload.target_id]
+    stayed = _stayed(payload, snapshot)
+    pair += [stayed] if stayed is not None else []
     return Touches.of(exercises=pair, families_of=pair, aliases_of=[payload.source_id])
+
+
+def _stayed(payload: MergeCandidate, snapshot: Snapshot) -> str | None:
+    """Where the target went if it was merged meanwhile: of three equal ones the third may be merged first.
+
+    None if it was not, or if a person was asked about these two and no others.
+    """
+    name = payload.target_id
+    seen: set[str] = set()
+    while (exercise := snapshot.exercises.get(name)) is not None and exercise.merged_into not in {None, *seen}:
+        seen.add(name)
+        name = str(exercise.merged_into)
+    return None if name in (payload.target_id, payload.source_id) or payload.needs_review else name
 
 
 def build(payload: MergeCandidate, snapshot: Snapshot) -> ChangePlan:
     """The merge: status, `merged_into`, aliases, and what the one that stays lacks and the other has.
 
-    One of several doubles may have been merged since the scan; then nothing is done, and the next scan sees the rest.
+    One of several doubles may have been merged since the scan. A target that was leads to what stayed; otherwise
+    nothing is done.
 
     Raises:
         CannotPlan: `EXERCISE_NOT_FOUND`; `NOT_ACTIVE`, one of them is out of use; `CONTRAST`, the names say opposite or
             different movements, and no likeness of texts outweighs that.
     """
-    source, target = _exercise(snapshot, payload.source_id), _exercise(snapshot, payload.target_id)
+    source = _exercise(snapshot, payload.source_id)
+    target = _exercise(snapshot, _stayed(payload, snapshot) or payload.target_id)
     if source.merged_into == target.id:
         return make_plan(TYPE, [], scope=[source.id, target.id], assumptions=["they were merged before"])
     for each in (source, target):

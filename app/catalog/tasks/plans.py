@@ -126,7 +126,7 @@ RENAME_FAMILY = Planner(rename_family_slug.needs, rename_family_slug.build)
 AUDIT = Planner(audit.needs, audit.build)
 ADD_EXERCISE = Planner(add_exercise.needs, add_exercise.build, follows=True)
 TARGETED_FIX = Planner(targeted_fix.needs, targeted_fix.build, follows=True)
-MERGE_CANDIDATE = Planner(merge_candidate.needs, merge_candidate.build)
+MERGE_CANDIDATE = Planner(merge_candidate.needs, merge_candidate.build, follows=True)
 ALIAS_REPAIR = Planner(alias_repair.needs, alias_repair.build, follows=True)
 CLEANUP = Planner(cleanup.needs, cleanup.build)
 

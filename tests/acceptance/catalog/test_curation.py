@@ -161,7 +161,10 @@ async def test_all_is_curated_and_all_is_taken_back(place: Site, real: tuple[Exe
     curated = await process.catalog.everything()
     assert broken(curated) == []
     merged = [each for each in curated.exercises.values() if each.merged_into is not None]
-    assert len(merged) == proposed["merge_candidate"] - sum(job.type == "merge_candidate" for job in waiting) + 1
+    # A likely pair of which one was merged meanwhile is not asked about, and nothing is done.
+    jobs = [await process.manager.get_job(job.id) for job in created.new if job.type == "merge_candidate"]
+    applied = [job for job in jobs if job.result is not None and job.result.data and job.result.data["applied"]]
+    assert len(merged) == len(applied) > 5
     for each in merged:
         assert {word for word in OPPOSITES if word in each.slug} == {
             word for word in OPPOSITES if word in str(each.merged_into)

@@ -453,9 +453,29 @@ def test_a_double_that_was_merged_meanwhile_is_left() -> None:
     )
 
     for source, target in (("rows", "low-row"), ("low-row", "rows")):
-        plan = merge_candidate.build(MergeCandidate(source_id=source, target_id=target), before)
+        payload = MergeCandidate(source_id=source, target_id=target, needs_review=True)
+        plan = merge_candidate.build(payload, before)
 
         assert (plan.operations, plan.assumptions) == ((), ("'Low Row' was merged into 'row' meanwhile",))
+
+
+def test_of_three_doubles_all_end_in_one_whichever_is_merged_first() -> None:
+    first, second, third = (named(name, "cable") for name in ("Cable Row", "Low Row", "Rows"))
+    before = snapshot(first, second, third)
+    merges = [
+        MergeCandidate(source_id="rows", target_id="low-row"),
+        MergeCandidate(source_id="low-row", target_id="cable-row"),
+    ]
+
+    for order in (merges, merges[::-1]):
+        found = before
+        for payload in order:
+            found = after(merge_candidate.build(payload, found), found)
+
+        assert {each.id for each in found.members("row")} == {"cable-row"}
+        assert leads(found) == {"rows": "cable-row", "low-row": "cable-row"}
+    stayed = merge_candidate.needs(merges[0], after(merge_candidate.build(merges[1], before), before))
+    assert "cable-row" in stayed.families_of
 
 
 @pytest.mark.parametrize(
