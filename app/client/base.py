@@ -89,7 +89,19 @@ class ClientBase:
         return await self._api.ask(Job, "POST", route, body=body, headers=only(revision))
 
     async def _jobs(self, route: str) -> list[Job]:
-        return self._api.read(list[Job], (await self._api.send("GET", route)).json()["jobs"])
+        return self._api.read(list[Job], await self._whole(route, "jobs"))
+
+    async def _whole(self, route: str, member: str) -> list[Any]:
+        """A list, page after page."""
+        found: list[Any] = []
+        cursor: str | None = None
+        while True:
+            query = {"limit": PAGE, "cursor": cursor}
+            page = (await self._api.send("GET", route, query=query)).json()
+            found += page[member]
+            cursor = page["cursor"]
+            if cursor is None:
+                return found
 
     async def _count(self, route: str, query: Mapping[str, Any] | None = None) -> int:
         return int((await self._api.send("GET", route, query=query)).json()["jobs"])

@@ -211,8 +211,7 @@ class JobVerbs(ClientBase):
 
     async def get_steps(self, job_id: str) -> list[dict[str, Any]]:
         """The recorded steps of a job, in the order in which its handler called them."""
-        told: list[dict[str, Any]] = (await self._api.send("GET", f"/jobs/{part(job_id)}/steps")).json()["steps"]
-        return told
+        return await self._whole(f"/jobs/{part(job_id)}/steps", "steps")
 
     async def get_logs(self, job_id: str, after: int = 0, limit: int = 1000) -> list[LogEntry]:
         """The job's stored log lines with a number above `after`, in order."""

@@ -9,6 +9,7 @@ async def resize(ctx: JobContext, width: int) -> dict[str, int]:
 """
 
 from app.jobs.attempt import Attempt
+from app.jobs.batch_plan import MAX_JOBS
 from app.jobs.batches import BatchInfo, BatchStatus, JobBatch
 from app.jobs.bells import Bell, InProcessWaker
 from app.jobs.blocking import JobManager, LoopThread
@@ -94,6 +95,7 @@ from app.jobs.models import (
 from app.jobs.openagents import OpenAgentsApp
 from app.jobs.options import EngineOptions
 from app.jobs.pauses import Paused
+from app.jobs.portions import Portions
 from app.jobs.progress import ProgressBroker
 from app.jobs.records import DataLimits
 from app.jobs.registry import JobRegistry, JobType, Registry
@@ -119,6 +121,7 @@ from app.jobs.worker import Worker, WorkReport
 from app.stores.base import StoreError, StoreUnavailable
 
 __all__ = [
+    "MAX_JOBS",
     "TRACE_FIELDS",
     "AsyncJobManager",
     "Attempt",
@@ -190,6 +193,7 @@ __all__ = [
     "Paused",
     "PayloadInvalid",
     "PermanentError",
+    "Portions",
     "ProgressBroker",
     "QueueDepth",
     "Registry",

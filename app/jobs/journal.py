@@ -195,7 +195,11 @@ def _step(record: Record, value: Json) -> Step:
 
 async def recorded_steps(store: Store, records: JobRecords, job_id: str) -> list[Step]:
     """All recorded steps of a job, in the order of their calls."""
-    found = await pages(store, "steps.of_job", job_id)
+    return await steps_of(records, await pages(store, "steps.of_job", job_id))
+
+
+async def steps_of(records: JobRecords, found: Sequence[Record]) -> list[Step]:
+    """The steps that records tell of."""
     values = await records.read_texts([Stored(str(record.fields["result"])) for record in found])
     return [_step(record, value) for record, value in zip(found, values, strict=True)]
 

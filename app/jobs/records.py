@@ -78,6 +78,15 @@ class JobRecords:
         """The codec of all user data."""
         return self._codec
 
+    def size_of(self, record: Record) -> int:
+        """How many bytes a record's texts are at most, with the chunks that they stand for."""
+        size = 0
+        for name, text in record.fields.items():
+            if isinstance(text, str):
+                chunks = len(Stored(text).chunk_ids) if name in USER_FIELDS else 0
+                size += chunks * self._inline_bytes if chunks else len(text)
+        return size
+
     def readable(self, record: Record) -> Job | None:
         """The job of a record; None, told in the log once, if this version of the code cannot read it."""
         try:

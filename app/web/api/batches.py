@@ -7,12 +7,12 @@ from flask import Response
 from app.jobs import BatchInfo
 from app.web.api.answers import answer
 from app.web.api.bodies import NewBatch, Reason
-from app.web.api.calls import BatchPath, IdempotencyHeader, LastEventHeader, LimitQuery
+from app.web.api.calls import BatchPath, IdempotencyHeader, LastEventHeader, LimitQuery, PageQuery
 from app.web.api.following import follow, stream_answer, wants_stream
 from app.web.api.jobs import one_key
 from app.web.api.routes import PREFIX, Routes
 from app.web.api.streams import Event
-from app.web.api.views import BatchList, BatchView, JobList, NewBatchView, Number
+from app.web.api.views import BatchList, BatchView, JobPageView, NewBatchView, Number
 from app.web.tokens import Scope
 
 TAG = "batches"
@@ -64,9 +64,13 @@ def add_batches(routes: Routes) -> None:
 
         return stream_answer(follow(routes, lambda manager: manager.subscribe_batch(path.batch_id), shown, ending))
 
-    def get_batch_jobs(path: BatchPath) -> Response:
-        """The jobs of a batch; see also `GET /jobs` with `batch_id`, which pages."""
-        return answer(JobList.of(routes.ask(lambda manager: manager.get_batch_jobs(path.batch_id))))
+    def get_batch_jobs(path: BatchPath, query: PageQuery) -> Response:
+        """The jobs of a batch, in the order in which they were given."""
+        wanted = {"batch_id": path.batch_id, "sort_order": "asc", **query.model_dump()}
+        page = routes.portion(lambda parts: parts.jobs(**wanted))
+        if not page.jobs:
+            routes.ask(lambda manager: manager.get_batch(path.batch_id))  # says so if there is none
+        return answer(JobPageView.page(page))
 
     def cancel_batch(path: BatchPath, body: Reason) -> Response:
         """Cancel every job of a batch that has not ended."""
@@ -76,6 +80,6 @@ def add_batches(routes: Routes) -> None:
     routes.add("post", "/batches", create_job_batch, Scope.ENQUEUE, {201: NewBatchView, 200: NewBatchView}, tag=TAG)
     routes.add("get", "/batches", list_batches, Scope.READ, {200: BatchList}, tag=TAG)
     routes.add("get", "/batches/<batch_id>", get_batch, Scope.READ, {200: BatchView}, tag=TAG, stream=True)
-    routes.add("get", "/batches/<batch_id>/jobs", get_batch_jobs, Scope.READ, {200: JobList}, tag=TAG)
+    routes.add("get", "/batches/<batch_id>/jobs", get_batch_jobs, Scope.READ, {200: JobPageView}, tag=TAG)
     answers = {200: Number}
     routes.add("post", "/batches/<batch_id>/cancel", cancel_batch, Scope.ADMIN, answers, tag=TAG, body_optional=True)

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, WithJsonSchema
 
-from app.jobs import JobPriority, JobQueue, JobRequest
+from app.jobs import MAX_JOBS, JobPriority, JobQueue, JobRequest
 from app.web.api.calls import STRICT, Call
 
 NO_NUL = r"^[^\x00]*$"
@@ -57,7 +57,7 @@ class NewBatch(Call):
 
     model_config = STRICT
 
-    jobs: list[BatchJob] = Field(min_length=1)
+    jobs: list[BatchJob] = Field(min_length=1, max_length=MAX_JOBS)
     auto_start: bool = True
     name: str = Field(default="", max_length=1000, pattern=NO_NUL)
     on_complete: BatchJob | None = None

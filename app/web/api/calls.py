@@ -12,6 +12,9 @@ from app.jobs import JobQueue, JobStatus, Outcome
 STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 MOST = 500
 """Most records of one answer."""
+MOST_BYTES = 4 * 1024 * 1024
+"""How much stored text the records of one list may have together, at least one record aside: a container's memory holds
+several such answers at once."""
 MOST_LEFT_OUT = 10_000
 """Most records that may be left out before an answer: stores read them, and some are paid for it."""
 
@@ -189,6 +192,13 @@ class LimitQuery(Call):
     model_config = STRICT
 
     limit: int = Field(default=100, ge=1, le=MOST)
+
+
+class PageQuery(LimitQuery):
+    """Which part of a list is wanted."""
+
+    cursor: str | None = None
+    """Of the page before."""
 
 
 class ReviewsQuery(LimitQuery):

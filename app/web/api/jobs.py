@@ -15,11 +15,11 @@ from app.web.api.calls import (
     JobsQuery,
     MatchHeader,
     NoneMatchHeader,
+    PageQuery,
 )
 from app.web.api.routes import ETAG, PREFIX, Answers, Routes
 from app.web.api.views import (
     CreatedJobs,
-    JobList,
     JobPageView,
     JobView,
     Number,
@@ -81,8 +81,7 @@ def _add_reading(routes: Routes) -> None:
     def list_jobs(query: JobsQuery) -> Response:
         """List jobs, newest first unless sorted otherwise."""
         wanted = query.model_dump(exclude_none=True)
-        page = routes.ask(lambda manager: manager.list_page(**wanted))
-        return answer(JobPageView(jobs=[JobView.of(job) for job in page.jobs], cursor=page.cursor))
+        return answer(JobPageView.page(routes.portion(lambda parts: parts.jobs(**wanted))))
 
     def count_jobs(query: JobsFilter) -> Response:
         """How many jobs there are."""
@@ -104,10 +103,10 @@ def _add_reading(routes: Routes) -> None:
         """A job's status alone."""
         return answer(StatusView(status=routes.ask(lambda manager: manager.get_job_status(path.job_id))))
 
-    def get_steps(path: JobPath) -> Response:
+    def get_steps(path: JobPath, query: PageQuery) -> Response:
         """The recorded steps of a job, in the order in which its handler called them."""
-        steps = routes.ask(lambda manager: manager.get_steps(path.job_id))
-        return answer(StepList(steps=[StepView.model_validate(step) for step in steps]))
+        page = routes.portion(lambda parts: parts.steps(path.job_id, query.limit, query.cursor))
+        return answer(StepList(steps=[StepView.model_validate(step) for step in page.steps], cursor=page.cursor))
 
     routes.add("get", "/jobs/<job_id>/steps", get_steps, Scope.READ, {200: StepList}, tag=TAG)
     routes.add("get", "/jobs", list_jobs, Scope.READ, {200: JobPageView}, tag=TAG)
@@ -173,13 +172,15 @@ def _add_steering(routes: Routes) -> None:
 
 
 def _add_dependencies(routes: Routes) -> None:
-    def get_dependencies(path: JobPath) -> Response:
+    def get_dependencies(path: JobPath, query: PageQuery) -> Response:
         """The jobs that a job depends on, whether they are COMPLETED or not."""
-        return answer(JobList.of(routes.ask(lambda manager: manager.get_dependencies(path.job_id))))
+        page = routes.portion(lambda parts: parts.dependencies(path.job_id, query.limit, query.cursor))
+        return answer(JobPageView.page(page))
 
-    def get_dependent_jobs(path: JobPath) -> Response:
+    def get_dependent_jobs(path: JobPath, query: PageQuery) -> Response:
         """The jobs that depend on a job, oldest first."""
-        return answer(JobList.of(routes.ask(lambda manager: manager.get_dependent_jobs(path.job_id))))
+        page = routes.portion(lambda parts: parts.dependents(path.job_id, query.limit, query.cursor))
+        return answer(JobPageView.page(page))
 
     def add_job_dependency(path: JobPath, header: MatchHeader, body: NewDependency) -> Response:
         """Let a job that has not begun wait for another one."""
@@ -196,7 +197,7 @@ def _add_dependencies(routes: Routes) -> None:
         )
 
     place = "/jobs/<job_id>/dependencies"
-    routes.add("get", place, get_dependencies, Scope.READ, {200: JobList}, tag=TAG)
+    routes.add("get", place, get_dependencies, Scope.READ, {200: JobPageView}, tag=TAG)
     routes.add("post", place, add_job_dependency, Scope.ADMIN, {200: JobView}, tag=TAG)
     routes.add("delete", f"{place}/<depends_on>", remove_job_dependency, Scope.ADMIN, {200: JobView}, tag=TAG)
-    routes.add("get", "/jobs/<job_id>/dependents", get_dependent_jobs, Scope.READ, {200: JobList}, tag=TAG)
+    routes.add("get", "/jobs/<job_id>/dependents", get_dependent_jobs, Scope.READ, {200: JobPageView}, tag=TAG)

@@ -16,7 +16,8 @@ from flask_openapi3.utils import get_model_schema
 from pydantic import BaseModel
 
 from app.cloud.oidc import Caller
-from app.jobs import AsyncJobManager
+from app.jobs import AsyncJobManager, Portions
+from app.web.api.calls import MOST_BYTES
 from app.web.api.desk import Desk
 from app.web.problems import MEDIA_TYPE
 from app.web.service import Asked
@@ -66,6 +67,14 @@ class Routes:
             TorporError, StoreError: what it raises.
         """
         return self.service.wait_for(lambda desk: question(desk.manager))
+
+    def portion(self, part: Callable[[Portions], Awaitable[R]]) -> R:
+        """Ask for a part of a list that may be long, and wait for it.
+
+        Raises:
+            TorporError, StoreError: what it raises.
+        """
+        return self.ask(lambda manager: part(Portions(manager.runtime, MOST_BYTES)))
 
     def add(
         self,

@@ -12,6 +12,7 @@ from app.jobs import (
     BatchStatus,
     Job,
     JobBatch,
+    JobPage,
     JobProgress,
     JobQueue,
     JobStatus,
@@ -44,11 +45,6 @@ class JobList(BaseModel):
 
     jobs: list[JobView]
 
-    @classmethod
-    def of(cls, jobs: list[Job]) -> JobList:
-        """Jobs as they are shown."""
-        return cls(jobs=[JobView.of(job) for job in jobs])
-
 
 class CreatedJobs(JobList):
     """Jobs that were created, or were there already, in the order in which they were given."""
@@ -79,6 +75,11 @@ class JobPageView(JobList):
 
     cursor: str | None = None
     """For the next page; none on the last one."""
+
+    @classmethod
+    def page(cls, page: JobPage) -> JobPageView:
+        """A page of jobs as it is shown."""
+        return cls(jobs=[JobView.of(job) for job in page.jobs], cursor=page.cursor)
 
 
 class ResultsView(BaseModel):
@@ -141,9 +142,13 @@ class StepView(BaseModel):
 
 
 class StepList(BaseModel):
-    """The recorded steps of a job, in the order in which its handler called them."""
+    """Recorded steps of a job, in the order in which its handler called them."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
 
     steps: list[StepView]
+    cursor: str | None = None
+    """For the next page; none on the last one."""
 
 
 class BatchView(BaseModel):

@@ -170,6 +170,8 @@ def test_lists_are_read_page_after_page(client: Client, monkeypatch: pytest.Monk
     assert [listed(limit=7), listed(limit=2), listed(offset=6), listed(limit=4, offset=1)] == [
         *(whole[:7], whole[:2], whole[6:], whole[1:5])
     ]
+    batch = client.create_job_batch([{"type": "quick"} for _ in range(7)], auto_start=False)
+    assert [job.id for job in client.get_batch_jobs(batch.id)] == [job.id for job in batch.jobs]
     for job_id in whole:
         client.start_job(job_id)
     for job_id in whole:

@@ -84,8 +84,12 @@ LISTS = {
     "/jobs": ("limit", "offset"),
     "/jobs/{job}/logs": ("limit", "after"),
     "/jobs/{job}/results": ("after",),
+    "/jobs/{job}/steps": ("limit",),
+    "/jobs/{job}/dependencies": ("limit",),
+    "/jobs/{job}/dependents": ("limit",),
     "/runs": ("limit",),
     "/batches": ("limit",),
+    "/batches/{batch_id}/jobs": ("limit",),
     "/events": ("limit",),
     "/reviews": ("limit",),
 }
@@ -113,7 +117,9 @@ def test_what_is_no_number_of_records_is_refused_by_name() -> None:
         for route, fields in LISTS.items():
             for field in fields:
                 for value in NO_NUMBERS:
-                    answer = site.client.get(f"/api/v1{route.format(job=job)}", query_string={field: value})
+                    answer = site.client.get(
+                        f"/api/v1{route.format(job=job, batch_id=job)}", query_string={field: value}
+                    )
                     assert (answer.status_code, answer.json["code"], answer.json["field"]) == (422, "BAD_INPUT", field)
         assert site.get("/jobs?cursor=x&offset=1").json["field"] == "offset"
     finally:

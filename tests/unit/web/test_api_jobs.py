@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -189,6 +190,56 @@ def test_dependencies_too_change_in_the_revision_that_was_looked_at_only(still: 
     assert still.delete(f"{route}/{parent}", **{"If-Match": seen}).status_code == 412
     assert [each["id"] for each in still.get(route).json["jobs"]] == [parent]
     assert still.delete(f"{route}/{parent}", **{"If-Match": added.headers["ETag"]}).status_code == 200
+
+
+# --- long lists ---------------------------------------------------------------------------------------
+
+
+def _pages(site: ApiSite, route: str, member: str = "jobs") -> list[list[dict[str, Any]]]:
+    pages: list[list[dict[str, Any]]] = []
+    cursor: str | None = None
+    while True:
+        page = site.get(route if cursor is None else f"{route}&cursor={quote(cursor)}").json
+        pages.append(page[member])
+        cursor = page["cursor"]
+        if cursor is None:
+            return pages
+
+
+def test_what_belongs_to_a_job_or_a_batch_comes_in_pages(still: ApiSite) -> None:
+    first = still.create()["id"]
+    jobs = [{"type": "quick", "dependencies": [first]} for _ in range(5)]
+    batch = still.post("/batches", {"jobs": jobs, "on_complete": {"type": "quick"}}).json
+    made = [job["id"] for job in batch["jobs"]]
+
+    def ids(route: str) -> list[list[str]]:
+        return [[job["id"] for job in page] for page in _pages(still, route)]
+
+    for route in (f"/batches/{batch['id']}/jobs", f"/jobs/{batch['on_complete']['id']}/dependencies"):
+        assert ids(f"{route}?limit=2") == [made[:2], made[2:4], made[4:]]
+    dependents = ids(f"/jobs/{first}/dependents?limit=2")
+    assert sorted(each for page in dependents for each in page) == sorted(made)
+    assert max(map(len, dependents)) == 2
+    for route in (f"/jobs/{first}/dependents", f"/jobs/{made[0]}/dependencies", f"/jobs/{first}/steps"):
+        strange = still.get(f"{route}?cursor=strange")
+        assert (strange.status_code, strange.json["field"]) == (422, "cursor"), route
+    assert still.get("/batches/nope/jobs").status_code == 404
+
+
+def test_a_page_ends_before_its_data_is_too_much(still: ApiSite) -> None:
+    def create(letter: str, size: int) -> str:
+        made: str = still.create("sized", payload={"width": 1, "name": letter * size}, tags=["large"])["id"]
+        return made
+
+    # Alone over what a page takes; three that fit together; and many small ones.
+    sizes = [3_000_000, 1_500_000, 1_500_000, 700_000, *[10] * 30, 3_900_000, 400_000]
+    made = [create("x", size) for size in sizes]
+
+    pages = _pages(still, "/jobs?tags=large&sort_order=asc&limit=500")
+
+    assert [job["id"] for page in pages for job in page] == made
+    assert [len(page) for page in pages] == [1, 33, 1, 1]
+    assert [len(job["payload"]["name"]) for page in pages for job in page] == sizes
 
 
 # --- what is refused ----------------------------------------------------------------------------------
