@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from app.catalog.plans import ChangePlan
     from app.cloud.telemetry import Telemetry
     from app.serve.house import House
+    from app.web.deadlines import RequestTime
     from app.web.scopes import Access
     from app.web.service import Service
 
@@ -350,9 +351,31 @@ def default_engine(store: Store | None = None) -> Runtime:
     return make_runtime(settings, store, telemetry=telemetry)
 
 
-MARGIN_SHARE = 0.1
-MARGIN_SECONDS = 10.0
-"""Work ends so long before its request does, or a tenth of it if that is less."""
+def request_time_of(given: Settings, *, runs_jobs: bool) -> RequestTime:
+    """How a server shares out the time of a request: what may follow the work takes its time from it.
+
+    Args:
+        given: the settings.
+        runs_jobs: whether jobs run inside of its requests.
+
+    Raises:
+        BadInput: nothing would be left for the work.
+    """
+    from app.web.deadlines import request_time
+
+    publish = flush = 0.0
+    if runs_jobs and given.wake_topic is not None:
+        from app.cloud.pubsub import PUBLISH_SECONDS as publish  # noqa: N811
+    elif runs_jobs and given.wake_queue is not None:
+        from app.cloud.tasks import CREATE_SECONDS as publish  # noqa: N811
+    if given.telemetry != "off":
+        from app.cloud.courier import FLUSH_SECONDS as flush  # noqa: N811
+    return request_time(
+        given.request_seconds,
+        shutdown_seconds=given.shutdown_seconds if runs_jobs else 0.0,
+        publish_seconds=publish,
+        flush_seconds=flush,
+    )
 
 
 def make_waker(given: Settings) -> Waker:
@@ -431,6 +454,7 @@ def make_worker_app(routes: Set[str], given: Settings = settings, *, shipped_lat
     from app.web.worker_app import worker_app
 
     log_as(given)
+    time = request_time_of(given, runs_jobs="/tasks/drain" in routes)
     guard = guard_of(given.host, given.oidc_audience, given.oidc_callers)
     waker = make_waker(given)
     telemetry = make_telemetry(given, f"torpor-{given.service}")
@@ -439,14 +463,13 @@ def make_worker_app(routes: Set[str], given: Settings = settings, *, shipped_lat
         JobRegistry.registry.load_later(partial(discover_tasks, ()))
     else:
         discover_tasks(given.task_packages)
-    margin = min(MARGIN_SECONDS, given.request_seconds * MARGIN_SHARE)
 
     async def make() -> Instance:
         manager = AsyncJobManager(runtime=make_runtime(given, waker=waker, telemetry=telemetry), worker=False)
         await manager.open()
-        return Instance(manager, slots=given.concurrency, work_seconds=given.request_seconds - margin)
+        return Instance(manager, slots=given.concurrency, work_seconds=time.work_seconds)
 
-    service = Service(make, on_closed=_closing(telemetry))
+    service = Service(make, on_closed=_closing(telemetry), seconds=time.answer_seconds)
     app = worker_app(service, guard, routes=frozenset(routes), proxies=given.proxies, telemetry=telemetry)
     return _traced(app, telemetry)
 
@@ -498,7 +521,8 @@ def make_web_app(given: Settings = settings) -> Flask:
         await manager.open()
         return Desk(manager, Streams(given.streams))
 
-    service = Service(make, on_closed=_closing(telemetry))
+    time = request_time_of(given, runs_jobs=False)
+    service = Service(make, on_closed=_closing(telemetry), seconds=time.answer_seconds)
     app = web_app(service, lambda scopes: api_guard_of(given.host, access, scopes), proxies=given.proxies)
     return _traced(app, telemetry)
 
@@ -533,6 +557,7 @@ def make_house(
     from app.web.worker_app import worker_app
 
     access = access_of(given)
+    time = request_time_of(given, runs_jobs=False)
     waker = make_waker(given)
     telemetry = make_telemetry(given, "torpor-serve")
     store = store_of(given, fallback_url)
@@ -542,7 +567,7 @@ def make_house(
         bells = InProcessWaker(also=waker)
         manager = AsyncJobManager(runtime=make_runtime(given, store, waker=bells, telemetry=telemetry), worker=False)
         await manager.open()
-        instance = Instance(manager, slots=given.concurrency, work_seconds=given.request_seconds)
+        instance = Instance(manager, slots=given.concurrency, work_seconds=time.work_seconds)
         duties: dict[str, Callable[[], Awaitable[object]]] = {"tick": instance.tick, "watchdog": instance.watch_over}
         if runs_jobs:
             bell = bells.bell()
@@ -554,7 +579,7 @@ def make_house(
         timetable.start()
         return House(Desk(manager, Streams(given.streams)), instance, timetable)
 
-    service = Service(make, on_closed=_closing(telemetry))
+    service = Service(make, on_closed=_closing(telemetry), seconds=time.answer_seconds)
     web = web_app(
         Part(service, lambda house: house.desk),
         lambda scopes: api_guard_of(given.host, access, scopes),

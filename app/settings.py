@@ -153,7 +153,7 @@ class Settings(BaseSettings):
     `google` to Google Cloud; see docs/telemetry.md."""
     request_seconds: Seconds = 300.0
     """How long a request may take: the service's timeout or the subscription's ack deadline, whichever is less. Work
-    ends ten seconds, or a tenth, before."""
+    ends so long before that jobs can end, the next is woken and the answer is there in time; see docs/http.md."""
     oidc_audience: str | None = Field(default=None, min_length=1)
     """What callers' tokens must be made out to: the service's URL."""
     oidc_callers: dict[str, frozenset[str]] = Field(default_factory=dict)

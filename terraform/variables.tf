@@ -90,10 +90,10 @@ variable "worker" {
     condition     = var.worker.slots >= 1 && var.worker.slots <= 250 && floor(var.worker.slots) == var.worker.slots
     error_message = "worker.slots must be a whole number from 1 to 250."
   }
-  # A sweep works for 45 s; Pub/Sub waits for an answer for 600 s at most.
+  # A sweep works for 45 s, and ending it takes 15 s at most; Pub/Sub waits for an answer for 600 s at most.
   validation {
     condition     = var.worker.request_seconds >= 60 && var.worker.request_seconds <= 600
-    error_message = "worker.request_seconds must be from 60 to 600: a sweep takes 45 s, and Pub/Sub waits for 600 s at most."
+    error_message = "worker.request_seconds must be from 60 to 600: a sweep takes 45 s and 15 s to end, and Pub/Sub waits for 600 s at most."
   }
   validation {
     condition     = var.worker.min_instances >= 0 && var.worker.max_instances >= max(1, var.worker.min_instances)

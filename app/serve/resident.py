@@ -51,7 +51,7 @@ class Resident(Instance):
         """How many handlers could start now."""
         return max(0, self._slots - self._worker.executor.running)
 
-    async def push(self, hint: Hint) -> Answer:
+    async def push(self, hint: Hint, *, arrived: float | None = None) -> Answer:
         """Let the worker look, when the time has come that the hint names.
 
         Raises:
@@ -61,7 +61,7 @@ class Resident(Instance):
         self._bell.ring(hint.at)
         return Answer(Outcome.WOKEN)
 
-    async def drain(self, seconds: float = DRAIN_SECONDS) -> Answer:
+    async def drain(self, *, arrived: float | None = None) -> Answer:
         """Let the worker look.
 
         Raises:

@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Any
 
 from app.jobs import AsyncJobManager, Hint, JobNotFound, Watchdog, Worker, WorkReport
+from app.web.deadlines import OutOfTime
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +63,7 @@ class Instance:
     Args:
         manager: the engine, without an embedded worker.
         slots: how many handlers run at once in this process.
-        work_seconds: how long the work of one request may take.
+        work_seconds: how long after its arrival a request may work; then it still has to let its jobs end.
     """
 
     def __init__(self, manager: AsyncJobManager, *, slots: int, work_seconds: float) -> None:
@@ -90,31 +91,41 @@ class Instance:
         """How many handlers could start now."""
         return self._slots - self._taken
 
-    async def push(self, hint: Hint) -> Answer:
+    async def push(self, hint: Hint, *, arrived: float | None = None) -> Answer:
         """Do what a wake-up hints at: the job that it names, then more if it says that there is more.
+
+        Args:
+            hint: the wake-up.
+            arrived: the monotonic time at which the request came; now, if left out.
 
         Raises:
             ShuttingDown: this process ends; somebody else has to.
+            OutOfTime: all of the request's time went by before it came to its work.
             StoreError: the store cannot be reached.
         """
+        until = self._until(arrived)
         await self._wait_for_time(hint)
         if hint.job_id is None:
-            return await self.drain(self._work_seconds)
+            return await self._drain(until)
         if self.free_slots < 1:
             self._check_running()
             return Answer(Outcome.FULL)
         try:
-            report = await self._work(1, job_id=hint.job_id, max_jobs=None if hint.more else 1, drain=hint.more)
+            most = None if hint.more else 1
+            report = await self._work(1, until, job_id=hint.job_id, max_jobs=most, drain=hint.more)
         except JobNotFound:
             return Answer(Outcome.UNKNOWN)
         return Answer(Outcome.DONE if report.claimed else Outcome.NOTHING, _told(report))
 
-    async def drain(self, seconds: float = DRAIN_SECONDS) -> Answer:
+    async def drain(self, *, arrived: float | None = None) -> Answer:
         """Work with every free slot until nothing is due, or the time is up; then the next instance is woken.
 
         Raises:
-            ShuttingDown, StoreError: as for `push`.
+            ShuttingDown, OutOfTime, StoreError: as for `push`.
         """
+        return await self._drain(min(self._until(arrived), self._until(None, DRAIN_SECONDS)))
+
+    async def _drain(self, until: float) -> Answer:
         self._check_running()
         if self._draining:
             return Answer(Outcome.BUSY)
@@ -122,17 +133,21 @@ class Instance:
             return Answer(Outcome.FULL)
         self._draining = True
         try:
-            report = await self._work(self.free_slots, drain=True, max_seconds=min(seconds, self._work_seconds))
+            report = await self._work(self.free_slots, until, drain=True)
         finally:
             self._draining = False
         return Answer(Outcome.DONE if report.claimed else Outcome.NOTHING, _told(report))
 
-    async def sweep(self) -> Answer:
+    async def sweep(self, *, arrived: float | None = None) -> Answer:
         """The scheduled drain: wake as many others as there is work for, then drain for a while.
 
+        Args:
+            arrived: the monotonic time at which the request came; now, if left out.
+
         Raises:
-            ShuttingDown, StoreError: as for `push`.
+            ShuttingDown, OutOfTime, StoreError: as for `push`.
         """
+        arrived = self._now() if arrived is None else arrived
         self._check_running()
         oldest = await self._manager.get_oldest_waiting_seconds()
         due = 0 if oldest is None else await self._manager.count_due_jobs()
@@ -142,7 +157,7 @@ class Instance:
         others = min(HINTS_AT_ONCE, math.ceil(due / self._slots) - 1)
         if others > 0:
             await self._waker.wake([Hint(more=True)] * others)
-        answer = await self.drain(DRAIN_SECONDS)
+        answer = await self.drain(arrived=arrived)
         return Answer(answer.outcome, {**answer.done, "due": due, "woken": max(0, others)})
 
     async def watch_over(self) -> dict[str, Any]:
@@ -186,6 +201,13 @@ class Instance:
         await self._idle.wait()
         await self._manager.close()
 
+    def _now(self) -> float:
+        return self._manager.runtime.clock.monotonic()
+
+    def _until(self, arrived: float | None, seconds: float = math.inf) -> float:
+        """The monotonic time until which a request works that came then, or comes now."""
+        return (self._now() if arrived is None else arrived) + min(seconds, self._work_seconds)
+
     async def _wait_for_time(self, hint: Hint) -> None:
         if hint.at is not None:
             clock = self._manager.runtime.clock
@@ -197,15 +219,18 @@ class Instance:
         if self._stopping:
             raise ShuttingDown
 
-    async def _work(self, slots: int, *, drain: bool, max_seconds: float | None = None, **how: Any) -> WorkReport:
+    async def _work(self, slots: int, until: float, *, drain: bool, **how: Any) -> WorkReport:
         """Work in so many slots; a drain that was cut short wakes the next, because hints were spent on it."""
         self._check_running()
+        seconds = until - self._now()
+        if seconds <= 0:
+            raise OutOfTime
         worker = Worker(self._manager.runtime, concurrency=slots)
         self._taken += slots
         self._workers.add(worker)
         self._idle.clear()
         try:
-            report = await worker.run(drain=drain, max_seconds=max_seconds or self._work_seconds, **how)
+            report = await worker.run(drain=drain, max_seconds=seconds, **how)
             if drain and report.cut_short:
                 await self._waker.wake([Hint(more=True)])
             return report

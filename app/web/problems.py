@@ -35,6 +35,7 @@ STATUS_OF: dict[str, int] = {
     "KEYS_UNAVAILABLE": 503,
     "STREAMS_FULL": 503,
     "MANAGER_CLOSED": 503,
+    "OUT_OF_TIME": 503,
     "WAIT_TIMEOUT": 504,
 }
 """The HTTP status of each error code; one that is not here is the caller's doing, 400."""

@@ -9,11 +9,12 @@ failures.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
-from flask import Flask, Response, jsonify, request
+from flask import Flask, Response, g, jsonify, request
 from werkzeug.exceptions import HTTPException
 
 from app.cloud.messages import MalformedHint, hint_in
@@ -42,6 +43,7 @@ def worker_app(
     routes: frozenset[str],
     proxies: int = 0,
     telemetry: Telemetry | None = None,
+    monotonic: Callable[[], float] = time.monotonic,
 ) -> Flask:
     """The application of a worker service.
 
@@ -51,8 +53,14 @@ def worker_app(
         routes: which of the routes it has: a service has only those that its callers need.
         proxies: how many proxies in front say for whom they call.
         telemetry: what is told of wake-ups.
+        monotonic: tells when a request arrives; from then on its time runs, while its caller is checked as well.
     """
     app = Flask("torpor.worker")
+
+    @app.before_request
+    def arrive() -> None:
+        g.arrived = monotonic()
+
     harden(app, body_bytes=BODY_BYTES, proxies=proxies)
     protect(app, guard)
     answer_problems(app)
@@ -74,7 +82,8 @@ def worker_app(
             logger.error("a wake-up was dropped: %s", error)  # noqa: TRY400 - no fault of this code
             return jsonify(outcome="malformed")
         with nullcontext() if telemetry is None else telemetry.woken(hint):
-            return _told(service.wait_for(lambda instance: instance.push(hint)))
+            arrived: float = g.arrived
+            return _told(service.wait_for(lambda instance: instance.push(hint, arrived=arrived), arrived=arrived))
 
     def push() -> Response:
         return woken(hint_of)
@@ -83,13 +92,14 @@ def worker_app(
         return woken(hint_in)
 
     def drain() -> Response:
-        return _told(service.wait_for(Instance.sweep))
+        arrived: float = g.arrived
+        return _told(service.wait_for(lambda instance: instance.sweep(arrived=arrived), arrived=arrived))
 
     def tick() -> Response:
-        return jsonify(outcome="done", **service.wait_for(Instance.tick))
+        return jsonify(outcome="done", **service.wait_for(Instance.tick, arrived=g.arrived))
 
     def watchdog() -> Response:
-        return jsonify(outcome="done", **service.wait_for(Instance.watch_over))
+        return jsonify(outcome="done", **service.wait_for(Instance.watch_over, arrived=g.arrived))
 
     route("/pubsub/push", push)
     route(WAKE_ROUTE, wake)
@@ -103,7 +113,7 @@ def worker_app(
 
     @app.get("/readyz")
     def ready() -> Response:
-        is_ready, free = service.wait_for(_readiness)
+        is_ready, free = service.wait_for(_readiness, arrived=g.arrived)
         if not is_ready:
             return problem(503, "NOT_READY", "this process ends, or every slot is held by a handler that will not stop")
         return jsonify(status="ready", free_slots=free)

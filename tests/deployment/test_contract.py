@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from app.bootstrap import request_time_of
 from app.cloud.tasks import DISPATCH_SECONDS
+from app.settings import Settings
+from app.web.instance import DRAIN_SECONDS
 from docs.list_settings import settings
 
 
@@ -61,6 +64,18 @@ def test_who_calls_waits_for_as_long_as_a_request_may_take(pytestconfig: pytest.
 
     assert match
     assert int(match[1]) == DISPATCH_SECONDS
+
+
+def test_the_shortest_request_has_time_for_a_sweep(pytestconfig: pytest.Config) -> None:
+    """Also where it has everything to do that can follow the work: ending jobs, waking the next, telemetry."""
+    variables = (pytestconfig.rootpath / "terraform/variables.tf").read_text(encoding="utf-8")
+    match = re.search(r"var\.worker\.request_seconds >= (\d+)", variables)
+    assert match
+    given = {"wake_topic": "projects/p/topics/t", "telemetry": "google", "request_seconds": match[1]}
+
+    time = request_time_of(Settings(_env_file=None, **given), runs_jobs=True)
+
+    assert time.work_seconds >= DRAIN_SECONDS
 
 
 def test_the_image_starts_as_a_service_that_there_is(pytestconfig: pytest.Config) -> None:

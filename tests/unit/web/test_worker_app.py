@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -310,6 +311,33 @@ def test_a_drain_that_is_too_late_for_the_next_short_job_wakes_the_next() -> Non
         assert Hint(more=True) in site.ear.take()
     finally:
         site.service.close()
+
+
+def test_a_request_that_comes_to_its_work_too_late_does_nothing(site: Site) -> None:
+    """Its time runs from its arrival: whoever called waits no more when the work would begin."""
+    made = site.submit("quick")
+    late = worker_app(site.service, OpenGuard(), routes=ROUTES, monotonic=lambda: time.monotonic() - site.work_seconds)
+    client = late.test_client()
+
+    answers = [client.post("/pubsub/push", json={"message": {"messageId": "1"}}), client.post("/tasks/drain")]
+    answers.append(client.post("/tasks/wake", data=message_of(Hint(made.id)), content_type="application/json"))
+
+    assert [(answer.status_code, answer.json["code"]) for answer in answers] == [(503, "OUT_OF_TIME")] * 3
+    assert site.status(made.id) is JobStatus.QUEUED
+
+
+def test_the_watchdog_and_the_schedules_are_cut_off_in_time(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store does not answer, and whoever called waits no more."""
+
+    async def silent(*arguments: object) -> None:
+        await asyncio.sleep(600)
+
+    site.ask(AsyncJobManager.get_status)
+    monkeypatch.setattr(site.store, "query", silent)
+    monkeypatch.setattr(site.service, "_seconds", 0.5)
+    for route in ("/tasks/watchdog", "/tasks/tick"):
+        answer = site.client.post(route)
+        assert (answer.status_code, answer.json["code"]) == (503, "OUT_OF_TIME")
 
 
 def test_the_watchdog_and_the_schedules(site: Site) -> None:
