@@ -1,7 +1,8 @@
 """One serving process's share of the work: so many slots, jobs only inside of requests, one way to stop.
 
-Lives on one event loop; request threads wait for it. A request that finds no free slot is answered at once: what it
-was about is found by whoever has one, or by the next sweep.
+Lives on one event loop; request threads wait for it. A request that finds no free slot, or another that drains, is
+answered at once: a thread that waited would be one less to answer others. What it was about is not lost with it: the
+request that ends next looks at all that is due before it lets go of its slots.
 """
 
 from __future__ import annotations
@@ -74,6 +75,8 @@ class Instance:
         self._work_seconds = work_seconds
         self._taken = 0
         self._draining = False
+        self._turned_away = False
+        """Whether a request was answered without work since somebody last began to look at all that is due."""
         self._stopping = False
         self._reached_at = float("-inf")
         self._workers: set[Worker] = set()
@@ -109,11 +112,13 @@ class Instance:
             return await self._drain(until)
         if self.free_slots < 1:
             self._check_running()
-            return Answer(Outcome.FULL)
+            return self._turn_away(Outcome.FULL)
         try:
             most = None if hint.more else 1
             report = await self._work(1, until, job_id=hint.job_id, max_jobs=most, drain=hint.more)
         except JobNotFound:
+            if self._turned_away:
+                await self._drain(until)
             return Answer(Outcome.UNKNOWN)
         return Answer(Outcome.DONE if report.claimed else Outcome.NOTHING, _told(report))
 
@@ -128,9 +133,9 @@ class Instance:
     async def _drain(self, until: float) -> Answer:
         self._check_running()
         if self._draining:
-            return Answer(Outcome.BUSY)
+            return self._turn_away(Outcome.BUSY)
         if self.free_slots < 1:
-            return Answer(Outcome.FULL)
+            return self._turn_away(Outcome.FULL)
         self._draining = True
         try:
             report = await self._work(self.free_slots, until, drain=True)
@@ -215,31 +220,61 @@ class Instance:
             if 0 < early <= EARLY_SECONDS:
                 await clock.sleep(early)
 
+    def _turn_away(self, outcome: Outcome) -> Answer:
+        self._turned_away = True
+        return Answer(outcome)
+
     def _check_running(self) -> None:
         if self._stopping:
             raise ShuttingDown
 
     async def _work(self, slots: int, until: float, *, drain: bool, **how: Any) -> WorkReport:
-        """Work in so many slots; a drain that was cut short wakes the next, because hints were spent on it."""
+        """Work in so many slots, and go on for those that were turned away meanwhile.
+
+        What there is no time for wakes the next: hints were spent on it.
+        """
         self._check_running()
-        seconds = until - self._now()
-        if seconds <= 0:
+        if until <= self._now():
             raise OutOfTime
-        worker = Worker(self._manager.runtime, concurrency=slots)
         self._taken += slots
-        self._workers.add(worker)
         self._idle.clear()
         try:
-            report = await worker.run(drain=drain, max_seconds=seconds, **how)
-            if drain and report.cut_short:
+            if drain:
+                self._turned_away = False  # it looks at everything that is due by now
+            report = await self._run(slots, until, drain=drain, **how)
+            owes = drain and report.cut_short
+            while self._turned_away and not self._stopping and until > self._now():
+                self._turned_away = False
+                more = await self._run(slots, until, drain=True)
+                report, owes = _sum(report, more), more.cut_short
+            while owes or self._turned_away:
+                owes = self._turned_away = False
                 await self._waker.wake([Hint(more=True)])
             return report
         finally:
             # A handler that would not stop keeps its slot until it does.
             self._taken -= slots
-            self._workers.discard(worker)
-            if not self._workers:
+            if not self._taken:
                 self._idle.set()
+
+    async def _run(self, slots: int, until: float, **how: Any) -> WorkReport:
+        worker = Worker(self._manager.runtime, concurrency=slots)
+        self._workers.add(worker)
+        try:
+            return await worker.run(max_seconds=until - self._now(), **how)
+        finally:
+            self._workers.discard(worker)
+
+
+def _sum(one: WorkReport, more: WorkReport) -> WorkReport:
+    return WorkReport(
+        claimed=one.claimed + more.claimed,
+        settled=one.settled + more.settled,
+        lost=one.lost + more.lost,
+        completed=one.completed + more.completed,
+        failed=one.failed + more.failed,
+        cut_short=more.cut_short,
+    )
 
 
 def _told(report: WorkReport) -> dict[str, Any]:

@@ -29,9 +29,10 @@ from app.jobs import (
     StoreUnavailable,
     job,
 )
+from app.jobs.lookout import Lookout
 from app.stores import MemoryJobStore
 from app.web.auth import CallerGuard, OpenGuard
-from app.web.instance import Instance
+from app.web.instance import Instance, Outcome
 from app.web.service import Service
 from app.web.worker_app import worker_app
 from tests.unit.cloud.test_oidc import AUDIENCE, SIGNER, KeyServer, claims
@@ -260,6 +261,52 @@ def test_a_full_instance_says_so_at_once(site: Site) -> None:
     for thread in threads:
         thread.join(30)
     assert {site.status(each.id) for each in held} == {JobStatus.COMPLETED}
+    # Its wake-up was taken, and names no more: who ends next does what nobody else hears of.
+    assert site.status(waiting.id) is JobStatus.COMPLETED
+
+
+def test_who_is_turned_away_when_no_time_is_left_is_woken_elsewhere() -> None:
+    site = Site(slots=1, work_seconds=3.0)
+    try:
+        running, waiting = site.submit("patient"), site.submit("quick")
+        site.ear.take()
+        thread = threading.Thread(target=site.push, args=[Hint(running.id)])
+        thread.start()
+        assert site.began.wait(30)
+
+        assert outcome(site.push(Hint(waiting.id))) == (200, "full")
+        thread.join(30)
+
+        assert site.status(waiting.id) is JobStatus.QUEUED
+        assert Hint(more=True) in site.ear.take()
+    finally:
+        site.service.close()
+
+
+def test_a_job_that_is_told_of_while_a_drain_ends_is_not_left_behind(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The drain has had its last look, and its process answers the wake-up that it is busy."""
+    late: list[Job] = []
+    answers: list[Outcome] = []
+    ended = Lookout.close
+
+    async def told(lookout: Lookout) -> None:
+        if not late:
+            instance = site.service._instance
+            assert instance is not None
+            late.append(await instance._manager.submit("quick"))
+            answers.append((await instance.push(Hint(late[0].id))).outcome)
+            answers.append((await instance.push(Hint())).outcome)
+        await ended(lookout)
+
+    site.submit("quick")
+    monkeypatch.setattr(Lookout, "close", told)
+    answer = site.client.post("/tasks/drain")
+
+    assert answers == [Outcome.FULL, Outcome.BUSY]
+    assert (outcome(answer), answer.json["completed"]) == ((200, "done"), 2)
+    assert site.status(late[0].id) is JobStatus.COMPLETED
 
 
 async def _free(instance: Instance) -> int:
