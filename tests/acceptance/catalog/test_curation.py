@@ -46,7 +46,7 @@ BY_HAND: tuple[tuple[str, dict[str, Any]], ...] = (
     ("targeted_fix", {"exercise_id": "zottman-curl", "action": "rename", "name": "Zottman's Curl"}),
     ("targeted_fix", {"exercise_id": "svend-press", "action": "archive", "reason": "nobody does it"}),
     ("targeted_fix", {"exercise_id": "yoke-walk", "action": "patch", "patch": {"level": "advanced", "plane": None}}),
-    ("catalog_enrich_field", {"families": ["squat", "dip"], "shard_size": 10}),
+    ("catalog_enrich_field", {"families": ["squat", "dip"]}),
 )
 """What no scan of the real records proposes, or not for sure."""
 
