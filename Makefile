@@ -5,6 +5,8 @@ PYTHON ?= python3
 UV_VERSION ?= 0.13.9
 # For example: make test PYTEST_ARGS="tests/unit -x"
 PYTEST_ARGS ?=
+# Over as many processes as there are processors; each starts emulators of its own, so not over too many.
+TEST_PROCESSES ?= -n auto --maxprocesses 4 --dist loadfile
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -42,7 +44,7 @@ demo: setup ## Run the main job on the project's own sample
 	$(BIN)/torpor demo
 
 test: setup-dev ## Run the tests
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(TEST_PROCESSES) $(PYTEST_ARGS)
 
 # The other tests run for minutes against real servers, where counting lines takes half as long again.
 coverage: setup-dev ## Run the unit tests, and show which lines they reach

@@ -1,11 +1,13 @@
 """Holds terraform/firestore.tf to the queries of the whole test run, because the emulator never misses an index.
 
 Every Firestore store of the session shows its queries here. When the Firestore suites ran whole and green, the session
-fails for an index that a query needs and the file lacks, and for one that no query needed.
+fails for an index that a query needs and the file lacks, and for one that no query needed. Where the tests are spread
+over processes, each of them tells what its queries needed when it ends, and the one that spreads them judges.
 """
 
 from __future__ import annotations
 
+import pickle
 import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 SUITES = ("tests/conformance/test_firestore.py", "tests/integration/stores/test_firestore_*.py")
 """What must have run whole for the verdict to mean anything."""
 TERRAFORM = "terraform/firestore.tf"
+
+_TOLD = "firestore_indexes"
+"""Under which word a process tells what it knows."""
 
 _COMPOSITE = re.compile(r'^ *\{ collection = "(\w+)", fields = \[(.*)\] \},$', re.MULTILINE)
 _SORTED = re.compile(r'^ *\{ collection = "(\w+)", field = "(\w+)", orders = \[(.*)\] \},$', re.MULTILINE)
@@ -80,12 +85,15 @@ class IndexCheck:
     """Watches one pytest session."""
 
     def __init__(self, config: pytest.Config) -> None:
+        self._config = config
         self._root = config.rootpath
         self._asked_for_parts = any("::" in argument for argument in config.args)
         self._needs: set[Need] = set()
         self._open: set[str] = set()
+        self._passed: set[str] = set()
         self._is_partial = False
         self._complaints: list[str] = []
+        self._verdict = ""
         self._patch = pytest.MonkeyPatch()
 
     # --- what ran ----------------------------------------------------------------------------------------
@@ -102,6 +110,24 @@ class IndexCheck:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.when == "call" and report.passed:
             self._open.discard(report.nodeid)
+            self._passed.add(report.nodeid)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, ids: Sequence[str]) -> None:
+        suites = self._suites()
+        paths = {item: self._root / item.partition("::")[0] for item in ids}
+        self._open = {item for item, path in paths.items() if path in suites} - self._passed
+        self._is_partial |= not suites <= set(paths.values())
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        told = getattr(node, "workeroutput", {}).get(_TOLD)
+        if told is None:
+            self._is_partial = True  # it crashed, and nobody knows what it asked
+            return
+        needs, is_partial = pickle.loads(told)  # noqa: S301 - from a process of this very run
+        self._needs |= needs
+        self._is_partial |= is_partial
 
     def _suites(self) -> set[Path]:
         return {path for pattern in SUITES for path in self._root.glob(pattern)}
@@ -147,14 +173,20 @@ class IndexCheck:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         self._patch.undo()
+        if hasattr(self._config, "workeroutput"):
+            self._config.workeroutput[_TOLD] = pickle.dumps((self._needs, self._is_partial))
+            return
         if not self._ran_whole():
             return
         declared = declared_indexes((self._root / TERRAFORM).read_text(encoding="utf-8"))
         self._complaints = complaints(self._needs, declared)
+        self._verdict = f"{len(declared)} indexes serve {len(self._needs)} kinds of queries"
         if self._complaints and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self._verdict and not self._complaints:
+            terminalreporter.line(f"{TERRAFORM}: {self._verdict}")
         if self._complaints:
             terminalreporter.section(f"indexes of {TERRAFORM}", red=True, bold=True)
             for complaint in self._complaints:
