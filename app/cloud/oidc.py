@@ -35,6 +35,8 @@ DEFAULT_MAX_AGE_SECONDS = 3600.0
 """How long keys are kept that came without a word about it."""
 REFRESH_SECONDS = 60.0
 """An unknown key id makes the keys be fetched again, but no more often than this: anybody can send one."""
+RETRY_SECONDS = 5.0
+"""So long after a fetch that failed nobody tries again: without keys every caller would, and would wait for it."""
 STALE_SECONDS = 86_400.0
 """How long keys are used beyond their time while no new ones can be had."""
 TOKEN_CHARACTERS = 8192
@@ -94,42 +96,63 @@ class Keys:
         self._fetch = fetch
         self._monotonic = monotonic
         self._lock = threading.Lock()
+        """Never held while keys are fetched: whoever has a known key goes on with the old ones."""
+        self._under_way: threading.Event | None = None
+        """Set when the fetch ends that somebody does now."""
         self._keys: Mapping[str, str] = {}
         self._fetched_at = float("-inf")
         self._tried_at = float("-inf")
         self._fresh_until = float("-inf")
+        self._failed_at = float("-inf")
+        self._failed_why = ""
 
     def having(self, key_id: str) -> Mapping[str, str]:
         """The certificates, fetched again if they are old or this one is not among them.
 
         Raises:
-            KeysUnavailable: there are none, and none can be had.
+            KeysUnavailable: there are none, and none can be had, or could be had a few seconds ago.
         """
-        with self._lock:
-            now = self._monotonic()
-            may_try = now >= self._tried_at + REFRESH_SECONDS
-            if now >= self._fresh_until or (key_id not in self._keys and may_try):
-                self._refresh(now)
-            return self._keys
+        while True:
+            with self._lock:
+                now = self._monotonic()
+                usable = now < max(self._fetched_at + STALE_SECONDS, self._fresh_until)
+                is_old = now >= self._fresh_until or key_id not in self._keys
+                if usable and not (is_old and (self._under_way or now >= self._tried_at + REFRESH_SECONDS)):
+                    return self._keys
+                if usable and self._under_way and key_id in self._keys:
+                    return self._keys
+                if not usable and not self._under_way and now < self._failed_at + RETRY_SECONDS:
+                    raise KeysUnavailable(self._url, self._failed_why)
+                others, mine = self._under_way, threading.Event()
+                if others is None:
+                    self._under_way, self._tried_at = mine, now
+            if others is not None:
+                others.wait()
+                continue
+            try:
+                self._refresh(usable=usable)
+            finally:
+                with self._lock:
+                    self._under_way = None
+                mine.set()
 
-    def _refresh(self, now: float) -> None:
-        usable = bool(self._keys) and now < self._fetched_at + STALE_SECONDS
-        if usable and now < self._tried_at + REFRESH_SECONDS:
-            return
-        self._tried_at = now
+    def _refresh(self, *, usable: bool) -> None:
         try:
             body, cache_control = self._fetch(self._url)
             keys = json.loads(body)
             if not isinstance(keys, dict) or not all(isinstance(value, str) for value in keys.values()):
                 raise ValueError("it is not an object of certificates")
         except (OSError, ValueError, _library_error()) as error:
+            with self._lock:
+                self._failed_at, self._failed_why = self._monotonic(), str(error)
+            unavailable = KeysUnavailable(self._url, str(error))
             if not usable:
-                raise KeysUnavailable(self._url, str(error)) from error
-            logger.warning("%s; the keys of before are used on", KeysUnavailable(self._url, str(error)))
+                raise unavailable from error
+            logger.warning("%s; the keys of before are used on", unavailable)
             return
-        self._keys = keys
-        self._fetched_at = now
-        self._fresh_until = now + _max_age(cache_control)
+        with self._lock:
+            now = self._monotonic()
+            self._keys, self._fetched_at, self._fresh_until = keys, now, now + _max_age(cache_control)
 
 
 def _max_age(cache_control: str) -> float:

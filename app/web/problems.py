@@ -14,6 +14,8 @@ from app.jobs import BadInput, StoreError, TorporError
 logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+BUSY_SECONDS = 10
+"""After how long somebody who could not be served may try again, unless the answer knows better."""
 STATUS_OF: dict[str, int] = {
     "BAD_INPUT": 422,
     "PAYLOAD_INVALID": 422,
@@ -85,6 +87,12 @@ def answer_problems(app: Flask) -> None:
         for header, value in error.get_headers():
             if header.lower() in ("allow", "retry-after"):
                 answer.headers[header] = value
+        return answer
+
+    @app.after_request
+    def come_back(answer: Response) -> Response:
+        if answer.status_code == 503:
+            answer.headers.setdefault("Retry-After", str(BUSY_SECONDS))
         return answer
 
     @app.errorhandler(Exception)

@@ -25,7 +25,6 @@ from app.web.api.routes import NAME, PREFIX, Routes
 from app.web.api.runs import add_runs
 from app.web.api.schedules import add_schedules
 from app.web.api.sockets import add_log_socket
-from app.web.api.streams import BUSY_SECONDS
 from app.web.api.system import add_system
 from app.web.api.views import Problem
 from app.web.auth import Guard, protect
@@ -142,12 +141,6 @@ def web_app(service: Asked[Desk], guard: Callable[[Mapping[str, Scope]], Guard],
     routes.scopes["openapi"] = Scope.READ
     protect(app, guard(routes.scopes))
     answer_problems(app)
-
-    @app.after_request
-    def come_back(answer: Response) -> Response:
-        if answer.status_code == 503:
-            answer.headers.setdefault("Retry-After", str(BUSY_SECONDS))
-        return answer
 
     app.extensions["torpor"] = service
     return app

@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from app.jobs import StoreError, Subscription, TorporError
+from app.web.problems import BUSY_SECONDS
 
 T = TypeVar("T")
 
@@ -23,8 +24,6 @@ KEEP_ALIVE_SECONDS = 10.0
 """How often something is sent when nothing happens, so that a reader that is gone is noticed."""
 AGAIN_MILLISECONDS = 1000
 """After how long a reader should come back."""
-BUSY_SECONDS = 10
-"""After how long somebody who found no place may find one."""
 
 
 class StreamsFull(TorporError):

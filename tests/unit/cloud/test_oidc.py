@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 
-from app.cloud.oidc import Caller, Keys, KeysUnavailable, TokenVerifier, Unauthenticated, iap_verifier
+from app.cloud.oidc import RETRY_SECONDS, Caller, Keys, KeysUnavailable, TokenVerifier, Unauthenticated, iap_verifier
 from tests.support.signed_tokens import (
     AUDIENCE,
     EMAIL,
@@ -21,6 +23,7 @@ from tests.support.signed_tokens import (
     encoded,
     forged_tokens,
 )
+from tests.support.worker_processes import PATIENCE_SECONDS
 
 SENSIBLE_SECONDS = 60.0
 
@@ -149,6 +152,69 @@ def test_no_keys_at_all(body: bytes) -> None:
     verifier = TokenVerifier(AUDIENCE, keys=Keys("https://keys.example", fetch=lambda url: (body, "")))
     with pytest.raises(KeysUnavailable):
         verifier.caller(SIGNER.token(claims()))
+
+
+def test_an_outage_is_not_waited_for_by_every_caller(verifier: TokenVerifier, server: KeyServer, timer: Timer) -> None:
+    """Each try may take ten seconds: who comes soon after one is refused at once."""
+    server.down = True
+    for _ in range(20):
+        with pytest.raises(KeysUnavailable, match="no route"):
+            verifier.caller(SIGNER.token(claims()))
+    assert server.asked == 1
+
+    server.down = False
+    timer.seconds += RETRY_SECONDS
+    assert verifier.caller(SIGNER.token(claims())).email == EMAIL
+
+
+class SlowServer(KeyServer):
+    """Answers when it may."""
+
+    def __init__(self, keys: dict[str, str]) -> None:
+        super().__init__(keys)
+        self.asking, self.may_answer = threading.Event(), threading.Event()
+
+    def __call__(self, url: str) -> tuple[bytes, str]:
+        self.asking.set()
+        assert self.may_answer.wait(PATIENCE_SECONDS)
+        return super().__call__(url)
+
+
+def test_a_known_key_does_not_wait_for_newer_ones(timer: Timer) -> None:
+    """And one that is not known does: it may be among them. All wait for the same answer."""
+    slow = SlowServer({"one": SIGNER.certificate})
+    verifier = TokenVerifier(AUDIENCE, keys=Keys("https://keys.example", fetch=slow, monotonic=timer))
+    slow.may_answer.set()
+    verifier.caller(SIGNER.token(claims()))
+    newer = Signer("two")
+    slow.keys["two"] = newer.certificate
+    timer.seconds += 3600
+    slow.asking.clear()
+    slow.may_answer.clear()
+
+    with ThreadPoolExecutor(3) as pool:
+        try:
+            waiting = [pool.submit(verifier.caller, newer.token(claims())) for _ in range(3)]
+            assert slow.asking.wait(PATIENCE_SECONDS)
+            assert verifier.caller(SIGNER.token(claims())).email == EMAIL
+        finally:
+            slow.may_answer.set()
+        assert [each.result(PATIENCE_SECONDS).email for each in waiting] == [EMAIL] * 3
+    assert slow.asked == 2
+
+
+def test_who_waits_for_keys_in_an_outage_waits_once(timer: Timer) -> None:
+    slow = SlowServer({})
+    slow.down = True
+    verifier = TokenVerifier(AUDIENCE, keys=Keys("https://keys.example", fetch=slow, monotonic=timer))
+    with ThreadPoolExecutor(5) as pool:
+        waiting = [pool.submit(verifier.caller, SIGNER.token(claims())) for _ in range(5)]
+        assert slow.asking.wait(PATIENCE_SECONDS)
+        slow.may_answer.set()
+        for each in waiting:
+            with pytest.raises(KeysUnavailable):
+                each.result(PATIENCE_SECONDS)
+    assert slow.asked == 1
 
 
 # --- people ------------------------------------------------------------------------------------------

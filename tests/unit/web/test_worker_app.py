@@ -207,6 +207,19 @@ def test_each_caller_may_call_its_own_routes_only() -> None:
         site.service.close()
 
 
+def test_who_cannot_be_checked_may_come_again() -> None:
+    """Google's keys cannot be had, so nobody can be told from anybody."""
+    verifier = TokenVerifier(AUDIENCE, keys=Keys("keys", fetch=KeyServer({}, down=True)))
+    site = Site()
+    client = worker_app(site.service, CallerGuard(verifier, {}), routes=ROUTES).test_client()
+    try:
+        answer = client.post("/tasks/drain", headers={"Authorization": f"Bearer {SIGNER.token(claims())}"})
+        assert (answer.status_code, answer.json["code"]) == (503, "KEYS_UNAVAILABLE")
+        assert int(answer.headers["Retry-After"]) > 0
+    finally:
+        site.service.close()
+
+
 MALFORMED: dict[str, Any] = {
     "no body": b"",
     "no JSON": b"{",
@@ -404,6 +417,7 @@ def test_a_store_that_cannot_be_reached(site: Site, monkeypatch: pytest.MonkeyPa
 
     assert [answer.status_code for answer in answers] == [503, 503, 503]
     assert {answer.json["code"] for answer in answers} == {"STORE_UNAVAILABLE"}
+    assert all("Retry-After" in answer.headers for answer in answers)
     assert all("Traceback" not in answer.text for answer in answers)
     assert site.client.get("/healthz").status_code == 200
 
