@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from app.client.asynchronous import AsyncClient
-from app.jobs import BatchInfo, JobProgress, LogEntry, LoopThread, ManagerClosed, SavedResult
+from app.jobs import BatchInfo, JobProgress, LogEntry, LoopThread, ManagerClosed, SavedResult, SentEvent
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -80,6 +80,10 @@ class Client:
     def subscribe_batch(self, batch_id: str) -> Iterator[BatchInfo]:
         """How the jobs of a batch stand, until all of them have ended."""
         return self._each(self.inner.subscribe_batch(batch_id))
+
+    def subscribe_events(self, name: str | None = None, after: int = 0) -> Iterator[SentEvent]:
+        """Events as they are sent, each once; see `AsyncClient.subscribe_events`."""
+        return self._each(self.inner.subscribe_events(name, after))
 
     def _each(self, feed: AsyncGenerator[T, None]) -> Iterator[T]:
         try:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from datetime import datetime
 from typing import Any
 
 from app.client.base import ClientBase, Json, page_size, part, plain
 from app.jobs import DailySummary, Job, Paused, ReviewRequest, RunPage, RunSummary, Schedule, SentEvent
+
+REMEMBERED = 10_000
+"""So many events are known by their ids, so that each is told once."""
 
 
 class EngineVerbs(ClientBase):
@@ -165,3 +168,20 @@ class EngineVerbs(ClientBase):
         """Events that are kept, the newest first."""
         told = (await self._api.send("GET", "/events", query={"name": name, "limit": limit})).json()
         return self._api.read(list[SentEvent], told["events"])
+
+    async def subscribe_events(self, name: str | None = None, after: int = 0) -> AsyncGenerator[SentEvent, None]:
+        """Events as they are sent, each once, over as many connections as it takes; it ends when it is closed.
+
+        Args:
+            name: of the events; None is all.
+            after: as `AsyncJobManager.subscribe_events` takes it.
+        """
+        route = "/events" if name is None else f"/events?name={part(name)}"
+        told: dict[str, None] = {}  # a stream that is taken up again begins a little before where it was
+        async for each in self._api.events(route, "event", after):
+            event = self._api.read(SentEvent, each)
+            if event.id not in told:
+                told[event.id] = None
+                if len(told) > REMEMBERED:
+                    told.pop(next(iter(told)))
+                yield event

@@ -59,6 +59,7 @@ from app.jobs.errors import (
     UnknownJobType,
     WaitTimeout,
 )
+from app.jobs.event_stream import event_number
 from app.jobs.executor import ExecutionContext, JobExecutor, JobHandler
 from app.jobs.functions import (
     cleanup_expired_locks,
@@ -246,6 +247,7 @@ __all__ = [
     "continue_trace",
     "create_job",
     "discover",
+    "event_number",
     "execute_with_repair_loop",
     "fail_job",
     "get_current_job_context",

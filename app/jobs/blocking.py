@@ -14,6 +14,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar
 
 from app.jobs.batches import BatchInfo
 from app.jobs.errors import ManagerClosed, RunningLoop
+from app.jobs.inbox import SentEvent
 from app.jobs.manager import AsyncJobManager
 from app.jobs.models import JobProgress, LogEntry
 from app.jobs.streams import SavedResult, Subscription
@@ -177,6 +178,10 @@ class JobManager:
     def subscribe_batch(self, batch_id: str) -> BlockingSubscription[BatchInfo]:
         """How a batch stands until all of its jobs have ended; see `AsyncJobManager.subscribe_batch`."""
         return BlockingSubscription(self.call, self.inner.subscribe_batch(batch_id))
+
+    def subscribe_events(self, name: str | None = None, after: int = 0) -> BlockingSubscription[SentEvent]:
+        """Events as they are sent; see `AsyncJobManager.subscribe_events`."""
+        return BlockingSubscription(self.call, self.inner.subscribe_events(name, after))
 
     def unsubscribe_logs(self, job_id: str, subscription: BlockingSubscription[Any]) -> None:
         """End a subscription early, from whatever thread."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from app.jobs.inbox import SentEvent
+from app.jobs.event_stream import event_stream
+from app.jobs.inbox import SentEvent, check_event_name
 from app.jobs.models import Json
 from app.jobs.paging import check_limit
 from app.jobs.reader import JobReader
+from app.jobs.streams import Subscription, check_after
 
 
 class EventVerbs(JobReader):
@@ -53,3 +55,24 @@ class EventVerbs(JobReader):
         check_limit(limit)
         runtime = await self._ready()
         return await runtime.mailbox.listed(name, limit)
+
+    def subscribe_events(self, name: str | None = None, after: int = 0) -> Subscription[SentEvent]:
+        """Events as they are sent, to whatever job and in whichever process, until it is closed.
+
+        Args:
+            name: of the events; None is all.
+            after: the `event_number` of the time behind which to go on. What was sent up to ten seconds before it is
+                told again, as it may have been stored later; 0 begins with what is sent from now on.
+
+        Returns:
+            An asynchronous iterator, in the order in which events are found. It raises StoreUnavailable if the store
+            cannot be reached.
+
+        Raises:
+            BadInput: a name or a number that is none.
+        """
+        check_after(after)
+        if name is not None:
+            check_event_name(name)
+        begun = self.runtime.clock.now()  # not when it is first read: what is sent before that is wanted
+        return Subscription(lambda closed: event_stream(self._ready, name, after, begun, closed))

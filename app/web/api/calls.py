@@ -115,6 +115,17 @@ class LastEventHeader(Call):
     )
 
 
+class LastTimeHeader(Call):
+    """A stream of events that is taken up again."""
+
+    last: str | None = Field(
+        default=None,
+        alias="Last-Event-ID",
+        pattern=r"^\d{1,16}$",
+        description="The id of the last event that was received: a stream goes on there.",
+    )
+
+
 # --- queries ------------------------------------------------------------------------------------------
 
 

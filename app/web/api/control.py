@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from flask import Response
 
+from app.jobs import AsyncJobManager, SentEvent, event_number
 from app.web.api.answers import answer, job_answer, wanted_revision
 from app.web.api.bodies import Decision, NewEvent
-from app.web.api.calls import EventsQuery, JobPath, MatchHeader, QueuePath, ReviewsQuery, TypePath
+from app.web.api.calls import EventsQuery, JobPath, LastTimeHeader, MatchHeader, QueuePath, ReviewsQuery, TypePath
+from app.web.api.following import follow, stream_answer, wants_stream
 from app.web.api.routes import Routes, caller_name
+from app.web.api.streams import Event, EventStream
 from app.web.api.views import EventList, EventView, JobView, PausedView, ReviewList, ReviewView
 from app.web.tokens import Scope
 
@@ -76,10 +79,37 @@ def add_events(routes: Routes) -> None:
         sent = routes.ask(lambda manager: manager.send_event(**given))
         return answer(EventView.model_validate(sent), 201)
 
-    def list_events(query: EventsQuery) -> Response:
-        """Events that are kept, the newest first."""
+    def list_events(query: EventsQuery, header: LastTimeHeader) -> Response:
+        """Events that are kept, the newest first.
+
+        As `text/event-stream`: an event `event` for each that is sent from now on, or from that of `Last-Event-ID` on;
+        what was sent in the ten seconds before that is told again, with the `id` that it had.
+        """
+        if wants_stream():
+            return stream_answer(follow_events(routes, query.name, int(header.last or 0)))
         found = routes.ask(lambda manager: manager.list_events(query.name, query.limit))
         return answer(EventList(events=[EventView.model_validate(each) for each in found]))
 
     routes.add("post", "/events", send_event, Scope.ENQUEUE, {201: EventView}, tag="events")
-    routes.add("get", "/events", list_events, Scope.READ, {200: EventList}, tag="events")
+    routes.add("get", "/events", list_events, Scope.READ, {200: EventList}, tag="events", stream=True)
+
+
+def follow_events(routes: Routes, name: str | None, after: int) -> EventStream:
+    """Events as they are sent.
+
+    Raises:
+        BadInput: a name that is none.
+        StreamsFull: every place is taken.
+    """
+
+    async def now(manager: AsyncJobManager) -> int:
+        return event_number(manager.runtime.clock.now())
+
+    begins = after or routes.ask(now)
+
+    def shown(event: SentEvent) -> Event:
+        return Event("event", EventView.model_validate(event).model_dump(mode="json"), event_number(event.sent_at))
+
+    # Who is told nothing for as long as a connection lasts goes on from where it began.
+    first = Event("begin", {"after": begins}, begins)
+    return follow(routes, lambda manager: manager.subscribe_events(name, after), shown, lambda: None, first=first)

@@ -127,6 +127,7 @@ def follow(
     shown: Callable[[T], Event],
     ending: Callable[[], Event | None],
     quiet_seconds: float = KEEP_ALIVE_SECONDS,
+    first: Event | None = None,
 ) -> EventStream:
     """Follow something until it ends, or the connection's time is up.
 
@@ -136,6 +137,7 @@ def follow(
         shown: what comes as an event.
         ending: the last event, when nothing more comes; None if that is not the end.
         quiet_seconds: after how long without anything a reader is told so.
+        first: what a reader is told before all else.
 
     Raises:
         StreamsFull: every place is taken.
@@ -151,4 +153,5 @@ def follow(
         ending=ending,
         left=lambda: routes.service.wait_for(lambda desk: desk.streams.leave(follower)),
         quiet_seconds=quiet_seconds,
+        first=first,
     )

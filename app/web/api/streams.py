@@ -148,6 +148,7 @@ class EventStream(Iterator[Event | None]):
         ending: the last event, asked for when there is nothing more to come; None if there is more, elsewhere.
         left: called once when it is over.
         quiet_seconds: after how long without anything None is told.
+        first: what is told before all else.
         monotonic: the clock.
     """
 
@@ -158,6 +159,7 @@ class EventStream(Iterator[Event | None]):
         ending: Callable[[], Event | None],
         left: Callable[[], None],
         quiet_seconds: float = KEEP_ALIVE_SECONDS,
+        first: Event | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._read = read
@@ -165,12 +167,16 @@ class EventStream(Iterator[Event | None]):
         self._ending = ending
         self._left = left
         self._quiet_seconds = quiet_seconds
+        self._first = first
         self._monotonic = monotonic
         self._until = monotonic() + LONGEST_SECONDS
         self._over = False
         self._closed = False
 
     def __next__(self) -> Event | None:
+        if self._first is not None:
+            first, self._first = self._first, None
+            return first
         left = self._until - self._monotonic()
         if self._over or left <= 0:
             raise StopIteration

@@ -209,6 +209,22 @@ def test_a_batch_is_followed_and_told_of_once_in_each_state(client: Client, tran
     assert [info.counts for info in client.subscribe_batch("b")] == [{"queued": 2}, {"completed": 2}]
 
 
+def test_events_are_told_of_once_over_all_connections(client: Client, transport: IntoApplication) -> None:
+    def told(number: int) -> str:
+        event = {"id": f"e{number}", "name": "n", "job_id": None, "data": number, "sent_by": ""}
+        data = json.dumps({**event, "sent_at": "2026-01-31T12:00:00Z"})
+        return f"id: {number}\nevent: event\ndata: {data}\n\n"
+
+    transport.trouble = [
+        answer(200, ('id: 5\nevent: begin\ndata: {"after": 5}\n\n' + told(6) + told(7)).encode()),
+        answer(200, (told(7) + told(8)).encode()),
+    ]
+    feed = client.subscribe_events("a b", after=3)
+    assert [next(feed).data for _ in range(3)] == [6, 7, 8]
+    assert [request.headers["Last-Event-ID"] for request in transport.sent[-2:]] == ["3", "7"]
+    assert transport.sent[-1].url.params["name"] == "a b"
+
+
 def test_upkeep_from_afar(client: Client) -> None:
     assert client.run_watchdog(dry_run=True)["recovered"] == 0
     assert client.tick()["failed"] == 0

@@ -36,6 +36,7 @@ PART_OF = {
     "subscribe_progress": "get_progress",
     "subscribe_results": "get_job_results",
     "subscribe_batch": "get_batch",
+    "subscribe_events": "list_events",
 }
 """Verbs of the client that another verb's operation serves, or none."""
 NO_VERBS = {"get_progress", "list_types"}

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
+from datetime import timedelta
 from functools import partial
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.jobs import BadInput, JobContext, JobNotFound, LogEntry, Runtime, Worker, results
+from app.jobs import BadInput, JobContext, JobNotFound, LogEntry, Runtime, Worker, event_number, results
 from app.jobs.errors import BatchNotFound
 from app.jobs.lease import Lease
 from app.jobs.results import LogTail
 from app.jobs.streams import LogPump, Subscription
+from app.stores.base import Insert
 from app.stores.faults import FaultPlan, FaultyStore, Operation
 from app.stores.memory import MemoryJobStore
 from tests.support.clock import settle
@@ -163,6 +165,40 @@ async def test_a_batch_is_followed_until_none_of_its_jobs_is_unfinished(engine: 
     assert [info.ended async for info in engine.manager.subscribe_batch(batch.id)] == [1]
     with pytest.raises(BatchNotFound):
         await anext(engine.manager.subscribe_batch("nobody"))
+
+
+async def test_an_event_that_is_stored_late_is_told_and_each_once(engine: Engine) -> None:
+    told: list[str] = []
+    await engine.manager.send_event("news", event_id="before")
+    await engine.clock.advance(1)
+    feed = engine.manager.subscribe_events("news")
+
+    async def follow() -> None:
+        async for event in feed:
+            told.append(event.id)  # noqa: PERF401 - it is looked at meanwhile
+
+    task = asyncio.create_task(follow())
+    await settle()
+    for event_id, name in (("a", "news"), ("b", "other"), ("c", "news")):
+        await engine.clock.advance(7)
+        await engine.manager.send_event(name, event_id=event_id)
+    await engine.clock.advance(6)
+    (of_c,) = await engine.store.get("events", ["c"])
+    assert of_c is not None
+    assert told == ["a", "c"]
+    sent_at = engine.clock.now() - timedelta(seconds=8)
+    await engine.store.commit([Insert("events", "late", {**of_c.fields, "sent_at": sent_at})])
+    await engine.clock.advance(60)
+    feed.close()
+    await settle()
+    await task
+
+    assert told == ["a", "c", "late"]
+    again = engine.manager.subscribe_events(after=event_number(sent_at))
+    assert [(await anext(again)).id for _ in range(3)] == ["b", "late", "c"]
+    for wrong in (-1, 1.5):
+        with pytest.raises(BadInput):
+            engine.manager.subscribe_events(after=wrong)  # type: ignore[arg-type]
 
 
 # --- while somebody watches ---

@@ -104,6 +104,32 @@ def test_places_are_limited_and_given_back(site: ApiSite) -> None:
         each.close()
 
 
+def test_events_are_followed_from_now_on_and_taken_up_again(site: ApiSite) -> None:
+    earlier = site.post("/events", {"name": "news"}).json
+    followed = site.client.get("/api/v1/events?name=news", headers=EVENT_STREAM)
+    blocks = iter(followed.response)
+    begun = next(blocks) + next(blocks)
+    sent = [site.post("/events", {"name": name, "data": 7}).json for name in ("other", "news")]
+    told = next(block for block in blocks if not block.startswith(b":"))
+    followed.close()
+
+    ((kind, place, data),) = events(begun.decode())
+    assert (kind, data) == ("begin", {"after": int(place)})
+    ((kind, number, data),) = events(told.decode())
+    assert (kind, data) == ("event", sent[1])
+
+    again = site.client.get("/api/v1/events", headers={**EVENT_STREAM, "Last-Event-ID": number})
+    blocks = (block.decode() for block in again.response)
+    found = [events(next(blocks)) for _ in range(5)]
+    again.close()
+    assert [data["id"] for block in found[2:] for _, _, data in block] == [
+        earlier["id"],
+        *(each["id"] for each in sent),
+    ]
+    assert site.get("/events", **EVENT_STREAM, **{"Last-Event-ID": "x"}).status_code == 422
+    assert site.get("/events?name=", **EVENT_STREAM).status_code == 422
+
+
 def test_a_process_that_ends_ends_its_streams(site: ApiSite) -> None:
     route = f"/api/v1/jobs/{site.create(auto_start=False)['id']}/logs"
     open_one = site.client.get(route, headers=EVENT_STREAM)
