@@ -33,14 +33,15 @@ STATUS_OF: dict[str, int] = {
     "FORBIDDEN": 403,
     "CROSS_SITE": 403,
     "TOO_MANY_FAILURES": 429,
-    "MALFORMED_HINT": 400,
     "KEYS_UNAVAILABLE": 503,
     "STREAMS_FULL": 503,
     "MANAGER_CLOSED": 503,
     "OUT_OF_TIME": 503,
-    "WAIT_TIMEOUT": 504,
+    "UNREADABLE": 500,
+    "NO_ENGINE": 500,
+    "RUNNING_LOOP": 500,
 }
-"""The HTTP status of each error code; one that is not here is the caller's doing, 400."""
+"""The HTTP status of each error code; one that is not here was not foreseen, and is no caller's doing: 500."""
 
 
 def problem(status: int, code: str, detail: str, **more: Any) -> Response:
@@ -68,7 +69,10 @@ def answer_problems(app: Flask) -> None:
 
     @app.errorhandler(TorporError)
     def refused(error: TorporError) -> Response:
-        answer = problem(STATUS_OF.get(error.code, 400), error.code, str(error), **_parts(error))
+        status = STATUS_OF.get(error.code, 500)
+        if status == 500:
+            logger.error("a request failed", exc_info=error)
+        answer = problem(status, error.code, str(error), **_parts(error))
         if error.code == "UNAUTHENTICATED":
             answer.headers["WWW-Authenticate"] = "Bearer"
         return answer
