@@ -16,6 +16,7 @@ from typing import Any
 
 from app.jobs import AsyncJobManager, Hint, JobNotFound, Watchdog, Worker, WorkReport
 from app.web.deadlines import OutOfTime
+from app.web.readiness import Readiness
 
 logger = logging.getLogger(__name__)
 
@@ -25,8 +26,6 @@ HINTS_AT_ONCE = 100
 """Most workers that one sweep wakes; those that were woken wake more."""
 EARLY_SECONDS = 2.0
 """So much before its time a wake-up is waited with: whoever woke may have a clock that is a little ahead."""
-REACH_SECONDS = 5.0
-"""How long the store counts as reachable after an answer."""
 
 
 class Outcome(StrEnum):
@@ -68,6 +67,7 @@ class Instance:
     """
 
     def __init__(self, manager: AsyncJobManager, *, slots: int, work_seconds: float) -> None:
+        self.store_readiness = Readiness(manager.runtime)
         self._manager = manager
         self._waker = manager.runtime.waker
         self._watchdog = Watchdog(manager.runtime)
@@ -78,7 +78,6 @@ class Instance:
         self._turned_away = False
         """Whether a request was answered without work since somebody last began to look at all that is due."""
         self._stopping = False
-        self._reached_at = float("-inf")
         self._workers: set[Worker] = set()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -182,17 +181,6 @@ class Instance:
         """
         self._check_running()
         return (await self._manager.tick()).as_dict()
-
-    async def reach_store(self) -> None:
-        """Ask the store for something small, at most every few seconds.
-
-        Raises:
-            StoreError: it cannot be reached.
-        """
-        now = asyncio.get_running_loop().time()
-        if now >= self._reached_at + REACH_SECONDS:
-            await self._manager.runtime.store.get("jobs", ["readiness"])
-            self._reached_at = now
 
     def begin_stop(self) -> None:
         """Take no more work, and give every lease back; the requests that they belong to end with it."""

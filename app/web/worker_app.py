@@ -123,7 +123,7 @@ def worker_app(
 
 
 async def _readiness(instance: Instance) -> tuple[bool, int]:
-    await instance.reach_store()
+    await instance.store_readiness.check()
     return instance.is_ready, instance.free_slots
 
 

@@ -156,7 +156,7 @@ def _add_documents(app: OpenAPI, routes: Routes) -> None:
         return jsonify(status="alive")
 
     def ready() -> Response:
-        routes.service.wait_for(Desk.reach_store)
+        routes.service.wait_for(lambda desk: desk.store_readiness.check())
         return jsonify(status="ready")
 
     app.add_url_rule(f"{PREFIX}/openapi.json", "openapi", openapi)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from app.jobs import AsyncJobManager
 from app.web.api.streams import Streams
+from app.web.readiness import Readiness
 
 
 class Desk:
@@ -17,6 +18,7 @@ class Desk:
     def __init__(self, manager: AsyncJobManager, streams: Streams) -> None:
         self.manager = manager
         self.streams = streams
+        self.store_readiness = Readiness(manager.runtime)
 
     def begin_stop(self) -> None:
         """Let streams end: their readers take them up again elsewhere."""
@@ -26,11 +28,3 @@ class Desk:
         """The same, and close the store."""
         self.begin_stop()
         await self.manager.close()
-
-    async def reach_store(self) -> None:
-        """Ask the store for something small.
-
-        Raises:
-            StoreError: it cannot be reached.
-        """
-        await self.manager.runtime.store.get("jobs", ["readiness"])
