@@ -14,7 +14,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, cast
+from typing import IO, TYPE_CHECKING, Self, cast
 from urllib.parse import urlsplit
 
 from app import __version__
@@ -421,13 +421,32 @@ def make_ears(given: Settings) -> list[Watch]:
     return [PulledHints(given.wake_subscription)]
 
 
+ON_CLOUD_RUN = frozenset({"K_SERVICE", "CLOUD_RUN_JOB", "CLOUD_RUN_WORKER_POOL"})
+"""One of these is set in whatever Cloud Run runs, by its kind:
+https://cloud.google.com/run/docs/container-contract#env-vars"""
+
+
+def logs_are_json(given: Settings) -> bool:
+    """Whether what this process logs is for Cloud Logging, not for people."""
+    return given.log_format == "json" or (given.log_format == "auto" and not ON_CLOUD_RUN.isdisjoint(os.environ))
+
+
+def log_json(stream: IO[str] | None = None, *, level: int = logging.INFO) -> None:
+    """Let this process log as Cloud Logging reads it.
+
+    Args:
+        stream: where to, instead of standard output.
+        level: the least severe records that are written.
+    """
+    from app.cloud.logs import structured_logs
+
+    structured_logs(os.environ.get("GOOGLE_CLOUD_PROJECT"), level=level, stream=stream)
+
+
 def log_as(given: Settings) -> None:
     """Let this server log as the settings say: for people, or for Cloud Logging."""
-    on_cloud_run = "K_SERVICE" in os.environ
-    if given.log_format == "json" or (given.log_format == "auto" and on_cloud_run):
-        from app.cloud.logs import structured_logs
-
-        structured_logs(os.environ.get("GOOGLE_CLOUD_PROJECT"))
+    if logs_are_json(given):
+        log_json()
     else:
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
 

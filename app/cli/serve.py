@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from app.cli.doctor import where_jobs_are
-from app.cli.session import FAILED, FALLBACK_URL, errors_as_exit_codes, logs_to_stderr
+from app.cli.session import FAILED, FALLBACK_URL, errors_as_exit_codes, logs_of_a_server
 
 if TYPE_CHECKING:
     import socket
@@ -38,7 +38,7 @@ def serve(
     from app.settings import settings
     from workers.alone import listening
 
-    logs_to_stderr(verbose=not quiet)
+    logs_of_a_server(quiet=quiet)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     asked = {"host": host, "port": port, "concurrency": concurrency}
     given = settings.model_copy(update={name: value for name, value in asked.items() if value is not None})

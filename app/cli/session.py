@@ -85,6 +85,19 @@ def logs_to_stderr(*, verbose: bool = False) -> None:
     logging.basicConfig(level=level, format="%(message)s", datefmt="%H:%M:%S", handlers=[handler], force=True)
 
 
+def logs_of_a_server(*, quiet: bool = False) -> None:
+    """Log on standard error as the settings say: for people, or for Cloud Logging where that is asked for."""
+    from app.bootstrap import log_json, logs_are_json
+    from app.settings import settings
+
+    if not logs_are_json(settings):
+        logs_to_stderr(verbose=not quiet)
+        return
+    log_json(sys.stderr, level=logging.WARNING if quiet else logging.INFO)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(HideSecrets())
+
+
 def run(work: Callable[[], Awaitable[R]]) -> R:
     """Run a command's work; errors become one line on standard error and an exit code."""
 

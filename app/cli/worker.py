@@ -11,7 +11,7 @@ import typer
 
 from app.cli.jobs import JsonFlag
 from app.cli.output import print_json, problem
-from app.cli.session import FAILED, engine, logs_to_stderr, prints_to_stderr, run
+from app.cli.session import FAILED, engine, logs_of_a_server, prints_to_stderr, run
 from app.cli.tables import table
 from app.jobs import BadInput, JobQueue, WatchdogReport, Worker, WorkReport
 from app.jobs.queue import QUEUES
@@ -42,7 +42,7 @@ def worker(
     as_json: JsonFlag = False,
 ) -> None:
     """Run jobs. SIGTERM or Ctrl-C gives every lease back within 8 seconds. Also does the watchdog's duty."""
-    logs_to_stderr(verbose=not quiet)
+    logs_of_a_server(quiet=quiet)
 
     async def work() -> tuple[WorkReport, bool]:
         from app.bootstrap import calm_collector, make_ears

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -40,6 +41,26 @@ def test_what_handlers_print_stays_out_of_the_answer(torpor: Torpor) -> None:
 
     assert answer.json["completed"] == 1
     assert "what a handler prints" in answer.err
+
+
+@pytest.mark.parametrize("variable", ["TORPOR_LOG_FORMAT", "CLOUD_RUN_WORKER_POOL", "K_SERVICE"])
+def test_a_worker_logs_for_cloud_logging_where_that_is_asked_for(
+    torpor: Torpor, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    enqueue(torpor, "shop_ok")
+    monkeypatch.setenv(variable, "json")
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    try:
+        answer = torpor("worker", "--drain", "--json")
+    finally:
+        root.handlers[:] = before
+        root.setLevel(level)
+
+    assert answer.json["completed"] == 1
+    lines = [json.loads(line) for line in answer.err.splitlines() if line.startswith("{")]
+    (attempt,) = [line for line in lines if line.get("event") == "attempt"]
+    assert (attempt["outcome"], attempt["severity"]) == ("completed", "INFO")
 
 
 def test_only_so_many_jobs(torpor: Torpor) -> None:
