@@ -38,7 +38,7 @@ JOB_MONTHS, SUMMARY_MONTHS = 1, 3
 """How long both are kept: 30 and 90 days."""
 LOG_BYTES = 2_000
 """Request log entry and log line of a call or an attempt."""
-ALERTS = 4
+ALERTS = 5
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,11 @@ locals {
     } : key => "logging_googleapis_com:user_${replace(metric.name, "/[^A-Za-z0-9]/", "_")}"
   }
   of_services = "monitored_resource=\"cloud_run_revision\""
+  # Attempts end in the service and in pools of workers that stay. PromQL takes one kind of resource at a time.
+  attempts_ended = { for which in ["", ",outcome=\"failed\""] : which => join(" + ", [
+    for kind in ["cloud_run_revision", "cloud_run_worker_pool"] :
+    "(sum(increase(${local.metric_names.attempts}{monitored_resource=\"${kind}\"${which}}[15m])) or vector(0))"
+  ]) }
 
   alerts = {
     oldest_due = {
@@ -27,7 +32,7 @@ locals {
     failed_rate = {
       title = "too many attempts fail"
       # Above the threshold, and with enough attempts to speak of a rate.
-      query  = "100 * sum(increase(${local.metric_names.attempts}{${local.of_services},outcome=\"failed\"}[15m])) / sum(increase(${local.metric_names.attempts}{${local.of_services}}[15m])) > ${var.alert_limits.failed_percent} and sum(increase(${local.metric_names.attempts}{${local.of_services}}[15m])) >= ${var.alert_limits.failed_at_least}"
+      query  = "100 * (${local.attempts_ended[",outcome=\"failed\""]}) / (${local.attempts_ended[""]}) > ${var.alert_limits.failed_percent} and (${local.attempts_ended[""]}) >= ${var.alert_limits.failed_at_least}"
       advice = "Which types, and with which error: `torpor runs list --outcome failed`."
     }
     dead_letters = {
@@ -36,6 +41,15 @@ locals {
       advice = <<-END
         The worker refused the same wake-up ten times. No job is lost: the sweep finds it. Look for 401, 403 and 5xx in the
         worker's request log; the wake-ups are in the subscription ${google_pubsub_subscription.dead.name}.
+      END
+    }
+    sweep_silence = {
+      title  = "the sweep is silent"
+      query  = "(sum(increase(${local.metric_names.oldest_due}_count{${local.of_services}}[${var.alert_limits.silent_minutes}m])) or vector(0)) < 1"
+      advice = <<-END
+        No sweep came through, so nobody says how long due jobs wait, and jobs whose wake-up was lost do not begin. Is the
+        Cloud Scheduler job ${google_cloud_scheduler_job.each_minute["drain"].name} enabled, and what does the service
+        ${google_cloud_run_v2_service.service["worker"].name} answer it?
       END
     }
     watchdog_silence = {
@@ -78,7 +92,7 @@ resource "google_logging_metric" "attempts" {
   project          = var.project
   name             = "${var.name}/attempts"
   description      = "Ended attempts by outcome"
-  filter           = "resource.type=\"cloud_run_revision\" resource.labels.service_name=\"${local.service_names.worker}\" jsonPayload.event=\"attempt\" jsonPayload.outcome:*"
+  filter           = "((resource.type=\"cloud_run_revision\" resource.labels.service_name=\"${local.service_names.worker}\") OR (resource.type=\"cloud_run_worker_pool\" resource.labels.worker_pool_name=~\"^${var.name}-\")) jsonPayload.event=\"attempt\" jsonPayload.outcome:*"
   label_extractors = { outcome = "EXTRACT(jsonPayload.outcome)" }
 
   metric_descriptor {

@@ -240,7 +240,7 @@ variable "alert_limits" {
   })
   description = <<-END
     When to alert: a due job waits for so long; so many percent of the attempts of a quarter of an hour failed, if there
-    were at least `failed_at_least`; no round of the watchdog came through for so long.
+    were at least `failed_at_least`; no round of the watchdog, or no sweep, came through for so long.
   END
   default     = {}
 
@@ -250,6 +250,6 @@ variable "alert_limits" {
   }
   validation {
     condition     = var.alert_limits.silent_minutes >= 5 && floor(var.alert_limits.silent_minutes) == var.alert_limits.silent_minutes
-    error_message = "alert_limits.silent_minutes must be a whole number, 5 or more: the watchdog is called each minute."
+    error_message = "alert_limits.silent_minutes must be a whole number, 5 or more: the watchdog and the sweep are called each minute."
   }
 }

@@ -508,8 +508,8 @@ run "somebody_is_told" {
   }
 
   assert {
-    condition     = keys(google_monitoring_alert_policy.alert) == ["dead_letters", "failed_rate", "oldest_due", "watchdog_silence"]
-    error_message = "There are four alerts."
+    condition     = keys(google_monitoring_alert_policy.alert) == ["dead_letters", "failed_rate", "oldest_due", "sweep_silence", "watchdog_silence"]
+    error_message = "There are five alerts."
   }
   assert {
     condition     = alltrue([for alert in google_monitoring_alert_policy.alert : length(alert.notification_channels) == 1])
@@ -531,6 +531,18 @@ run "somebody_is_told" {
   assert {
     condition     = strcontains(google_monitoring_alert_policy.alert["watchdog_silence"].conditions[0].condition_prometheus_query_language[0].query, "logging_googleapis_com:user_torpor_watchdog_rounds{monitored_resource=\"cloud_run_revision\"}[7m]")
     error_message = "Silence is counted over the minutes that were given."
+  }
+  assert {
+    condition     = strcontains(google_monitoring_alert_policy.alert["sweep_silence"].conditions[0].condition_prometheus_query_language[0].query, "logging_googleapis_com:user_torpor_oldest_due_seconds_count{monitored_resource=\"cloud_run_revision\"}[7m]")
+    error_message = "A sweep that does not come is noticed, as it would tell of due jobs."
+  }
+  assert {
+    condition = alltrue([
+      for kind in ["cloud_run_revision", "cloud_run_worker_pool"] :
+      strcontains(google_logging_metric.attempts.filter, kind) &&
+      strcontains(google_monitoring_alert_policy.alert["failed_rate"].conditions[0].condition_prometheus_query_language[0].query, "monitored_resource=\"${kind}\",outcome=\"failed\"")
+    ])
+    error_message = "Attempts count wherever they end: in the service, and in pools of workers that stay."
   }
   assert {
     condition     = strcontains(google_monitoring_alert_policy.alert["dead_letters"].conditions[0].condition_prometheus_query_language[0].query, "subscription_id=\"torpor-wake\"")
