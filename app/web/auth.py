@@ -24,10 +24,11 @@ READING = frozenset({"GET", "HEAD", "OPTIONS"})
 OWN_SITE = frozenset({"same-origin", "none"})
 """What a browser says in Sec-Fetch-Site of a call that no other site has caused."""
 FAILURES = 20
-"""So many calls without a valid token are looked at from one address in each window; then it is told to wait."""
+"""So many calls without a valid token from one address, and so many of one caller that it may not make, are refused one
+by one in each window; then they are told to wait."""
 WINDOW_SECONDS = 60.0
-ADDRESSES = 10_000
-"""Addresses that are remembered at most: the longest quiet are forgotten."""
+REMEMBERED = 10_000
+"""Addresses, or callers, that are remembered at most: the longest quiet are forgotten."""
 
 
 class Forbidden(TorporError):
@@ -36,6 +37,7 @@ class Forbidden(TorporError):
     code = "FORBIDDEN"
 
     def __init__(self, email: str, route: str, remedy: str = "name the route for it in TORPOR_OIDC_CALLERS") -> None:
+        self.email = email
         super().__init__(f"{email} may not call {route}; {remedy}")
 
 
@@ -49,12 +51,12 @@ class CrossSite(Forbidden):
 
 
 class TooManyFailures(TorporError):
-    """An address that has sent too many invalid tokens."""
+    """An address that has sent too many invalid tokens, or a caller that has tried too often what it may not."""
 
     code = "TOO_MANY_FAILURES"
 
-    def __init__(self) -> None:
-        super().__init__("too many calls without a valid token; try again in a minute")
+    def __init__(self, calls: str) -> None:
+        super().__init__(f"too many calls {calls}; try again in a minute")
 
 
 class Guard(Protocol):
@@ -140,51 +142,69 @@ class CallerGuard:
 
 
 class FailureLimit:
-    """Counts refused calls by address, so that guessing and flooding cost the caller more than the server."""
+    """Counts refused calls by who made them, so that guessing and flooding cost the caller more than the server.
 
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+    Args:
+        calls: what is counted, for the answer.
+        monotonic: tells the time.
+    """
+
+    def __init__(
+        self, calls: str = "without a valid token", *, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._calls = calls
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._failures: OrderedDict[str, tuple[float, int]] = OrderedDict()
 
-    def check(self, address: str) -> None:
-        """Refuse an address that has failed too often.
+    def check(self, who: str) -> None:
+        """Refuse an address, or a caller, that has failed too often.
 
         Raises:
             TooManyFailures: it has to wait.
         """
         with self._lock:
-            began, failures = self._failures.get(address, (0.0, 0))
+            began, failures = self._failures.get(who, (0.0, 0))
             if failures >= FAILURES and self._monotonic() < began + WINDOW_SECONDS:
-                raise TooManyFailures
+                raise TooManyFailures(self._calls)
 
-    def failed(self, address: str) -> None:
+    def failed(self, who: str) -> None:
         """Count one more."""
         with self._lock:
             now = self._monotonic()
-            began, failures = self._failures.pop(address, (now, 0))
+            began, failures = self._failures.pop(who, (now, 0))
             if now >= began + WINDOW_SECONDS:
                 began, failures = now, 0
-            self._failures[address] = (began, failures + 1)
-            while len(self._failures) > ADDRESSES:
+            self._failures[who] = (began, failures + 1)
+            while len(self._failures) > REMEMBERED:
                 self._failures.popitem(last=False)
 
 
-def protect(app: Flask, guard: Guard, limit: FailureLimit | None = None) -> None:
-    """Let every route of an application ask the guard first, but for the platform's own."""
-    failures = limit or FailureLimit()
+def protect(app: Flask, guard: Guard) -> None:
+    """Let every route of an application ask the guard first, but for the platform's own.
+
+    Who is known shares its address with others, Google's callers most of all: what it may not do is held against
+    itself, and does not keep it from what it may.
+    """
+    unknown = FailureLimit()
+    forbidden = FailureLimit("that this caller may not make")
 
     @app.before_request
     def check() -> None:
         if request.path in OPEN_ROUTES:
             return
         address = request.remote_addr or "unknown"
-        failures.check(address)
+        unknown.check(address)
         try:
             g.caller = guard.check(request)
-        except (Unauthenticated, Forbidden) as refused:
-            if not isinstance(guard, OpenGuard):  # there it is a page's doing, and the address everybody's
-                failures.failed(address)
+        except Unauthenticated as refused:
+            unknown.failed(address)
+            logger.warning("%s from %s was refused: %s", request.path, address, refused)
+            raise
+        except Forbidden as refused:
+            if not isinstance(guard, OpenGuard):  # there it is a page's doing, and nobody is known
+                forbidden.check(refused.email)
+                forbidden.failed(refused.email)
             logger.warning("%s from %s was refused: %s", request.path, address, refused)
             raise
 

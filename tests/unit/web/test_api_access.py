@@ -150,6 +150,17 @@ def test_who_fails_too_often_has_to_wait(site: ApiSite) -> None:
     assert codes == [401] * FAILURES + [429] * 3
 
 
+def test_who_tries_too_often_what_it_may_not_has_to_wait_alone(site: ApiSite) -> None:
+    """Others come from the same address, and what the caller may do it still may."""
+    enqueue, read = bearer(Scope.ENQUEUE), bearer(Scope.READ)
+    codes = [site.post("/upkeep/clean", {}, **enqueue).status_code for _ in range(FAILURES + 3)]
+    assert codes == [403] * FAILURES + [429] * 3
+    assert site.post("/jobs", {"type": "quick"}, **enqueue).status_code == 201
+    assert site.get("/jobs", **read).status_code == 200
+    assert site.post("/upkeep/clean", {}, **read).status_code == 403
+    assert site.get("/jobs", Authorization="Bearer x").status_code == 401
+
+
 # --- people -------------------------------------------------------------------------------------------
 
 
