@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from tests.deployment.base_image import Builder
 from tests.deployment.container import Image
@@ -32,7 +34,7 @@ def build(builder: Builder) -> Image:
     return _build(builder, NAME, CHECKOUT / "Dockerfile", CHECKOUT, lent)
 
 
-def derive(builder: Builder, dockerfile: str, context: Path, name: str) -> Image:
+def derive(builder: Builder, dockerfile: str, context: Path, name: str, **arguments: str) -> Image:
     """Build an image from one that was built before.
 
     Args:
@@ -40,17 +42,27 @@ def derive(builder: Builder, dockerfile: str, context: Path, name: str) -> Image
         dockerfile: the text of the derived image's Dockerfile.
         context: the folder that it copies from.
         name: what the derived image is called.
+        arguments: those of the build.
     """
     file = context / "Dockerfile"
     file.write_text(dockerfile, encoding="utf-8")
-    return _build(builder, name, file, context, [])
+    return _build(builder, name, file, context, [], arguments)
 
 
-def _build(builder: Builder, name: str, dockerfile: Path, context: Path, lent: list[str]) -> Image:
+def _build(
+    builder: Builder,
+    name: str,
+    dockerfile: Path,
+    context: Path,
+    lent: list[str],
+    arguments: Mapping[str, str] = MappingProxyType({}),
+) -> Image:
     # The Docker format, because the OCI format has no health check.
     flags = ["--isolation", "chroot", "--pull-never", "--format", "docker", "--layers=false", "--quiet"]
     for volume in lent:
         flags += ["--volume", volume]
+    for each in arguments.items():
+        flags += ["--build-arg", "=".join(each)]
     builder.buildah("bud", *flags, "--tag", name, "--file", str(dockerfile), str(context))
     image = Image(builder, name)
     # The build that came before left its image without a name.

@@ -79,9 +79,16 @@ def test_every_substitution_that_is_named_exists(text: str, pytestconfig: pytest
 
 
 def test_the_derived_image_is_the_one_that_is_built_and_run(text: str) -> None:
-    (first, *_) = re.findall(r"```dockerfile\n(.*?)```", text, re.DOTALL)
-    assert first.splitlines()[1:] == DERIVED.splitlines()[1:]
-    assert len(first.splitlines()) == 3
+    first, second = re.findall(r"```dockerfile\n(.*?)```", text, re.DOTALL)
+    assert first == DERIVED
+    argument, *lines = first.splitlines()
+    assert (argument, lines[0], len(lines)) == ("ARG IMAGE", "FROM ${IMAGE}", 3)
+    # An argument that names what is built from has to come before all stages.
+    assert second.splitlines()[0] == argument
+    for each in (first, second):
+        # All else that is named is there: nothing but the argument is filled in.
+        assert set(re.findall(r"\$\{?(\w+)", each)) == {"IMAGE"}
+    assert "--build-arg IMAGE=$IMAGE" in text
 
 
 def test_every_output_and_every_file_that_is_named_exists(text: str, pytestconfig: pytest.Config) -> None:
