@@ -199,6 +199,8 @@ class TokenVerifier:
             raise Unauthenticated("its key is none of the issuer's")
         try:
             claims = _decode(token, certificates, self._audience)
+        except RecursionError as error:
+            raise Unauthenticated("it is nested too deep") from error
         except (ValueError, TypeError, _library_error()) as error:
             raise Unauthenticated(_first_line(error)) from error
         return self._named(claims)
@@ -208,7 +210,7 @@ class TokenVerifier:
             raise Unauthenticated("there is no token" if not token else "it is no token")
         try:
             header = _decode_header(token)
-        except (ValueError, TypeError, _library_error()) as error:
+        except (ValueError, TypeError, RecursionError, _library_error()) as error:
             raise Unauthenticated("it is no token") from error
         algorithm, key_id = header.get("alg"), header.get("kid")
         if algorithm != self._algorithm:

@@ -111,6 +111,8 @@ def forged_tokens(signer: Signer, stranger: Signer) -> dict[str, str]:
         stranger: somebody else whose key has the same id.
     """
     good = claims()
+    head, said, signature = signer.token(good).split(".")
+    deep = encoded(b"[" * 2500)
     return {
         "nothing": "",
         "words": "let me in",
@@ -127,6 +129,8 @@ def forged_tokens(signer: Signer, stranger: Signer) -> dict[str, str]:
         "no key": signer.token(good, kid=None),
         "a key that is a number": signer.token(good, kid=1),
         "claims that are a list": signer.token([1, 2]),
+        "a header nested deeper than can be read": f"{deep}.{said}.{signature}",
+        "claims nested deeper than can be read": f"{head}.{deep}.{signature}",
     }
 
 
