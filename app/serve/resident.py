@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 
 from app.jobs import AsyncJobManager, Bell, Hint, Worker, WorkReport
-from app.web.instance import DRAIN_SECONDS, Answer, Instance, Outcome
+from app.web.instance import DRAIN_SECONDS, Answer, Instance, WakeUpOutcome
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class Resident(Instance):
         """
         self._check_running()
         self._bell.ring(hint.at)
-        return Answer(Outcome.WOKEN)
+        return Answer(WakeUpOutcome.WOKEN)
 
     async def drain(self, *, arrived: float | None = None) -> Answer:
         """Let the worker look.

@@ -28,8 +28,8 @@ EARLY_SECONDS = 2.0
 """So much before its time a wake-up is waited with: whoever woke may have a clock that is a little ahead."""
 
 
-class Outcome(StrEnum):
-    """What became of a wake-up."""
+class WakeUpOutcome(StrEnum):
+    """What became of a wake-up; how a run ended is `app.jobs.Outcome`."""
 
     DONE = "done"
     """The job that it named ran, or jobs were drained."""
@@ -49,7 +49,7 @@ class Outcome(StrEnum):
 class Answer:
     """What a request is told."""
 
-    outcome: Outcome
+    outcome: WakeUpOutcome
     done: dict[str, Any] = field(default_factory=dict)
 
 
@@ -111,15 +111,15 @@ class Instance:
             return await self._drain(until)
         if self.free_slots < 1:
             self._check_running()
-            return self._turn_away(Outcome.FULL)
+            return self._turn_away(WakeUpOutcome.FULL)
         try:
             most = None if hint.more else 1
             report = await self._work(1, until, job_id=hint.job_id, max_jobs=most, drain=hint.more)
         except JobNotFound:
             if self._turned_away:
                 await self._drain(until)
-            return Answer(Outcome.UNKNOWN)
-        return Answer(Outcome.DONE if report.claimed else Outcome.NOTHING, _told(report))
+            return Answer(WakeUpOutcome.UNKNOWN)
+        return Answer(WakeUpOutcome.DONE if report.claimed else WakeUpOutcome.NOTHING, _told(report))
 
     async def drain(self, *, arrived: float | None = None) -> Answer:
         """Work with every free slot until nothing is due, or the time is up; then the next instance is woken.
@@ -132,15 +132,15 @@ class Instance:
     async def _drain(self, until: float) -> Answer:
         self._check_running()
         if self._draining:
-            return self._turn_away(Outcome.BUSY)
+            return self._turn_away(WakeUpOutcome.BUSY)
         if self.free_slots < 1:
-            return self._turn_away(Outcome.FULL)
+            return self._turn_away(WakeUpOutcome.FULL)
         self._draining = True
         try:
             report = await self._work(self.free_slots, until, drain=True)
         finally:
             self._draining = False
-        return Answer(Outcome.DONE if report.claimed else Outcome.NOTHING, _told(report))
+        return Answer(WakeUpOutcome.DONE if report.claimed else WakeUpOutcome.NOTHING, _told(report))
 
     async def sweep(self, *, arrived: float | None = None) -> Answer:
         """The scheduled drain: wake as many others as there is work for, then drain for a while.
@@ -162,7 +162,7 @@ class Instance:
         if others > 0:
             await self._waker.wake([Hint(more=True)] * others)
         answer = await self.drain(arrived=arrived)
-        return Answer(answer.outcome, {**answer.done, "due": due, "woken": max(0, others)})
+        return Answer(answer.outcome, {**answer.done, "due": due, "hints": max(0, others)})
 
     async def watch_over(self) -> dict[str, Any]:
         """One round of the watchdog.
@@ -208,7 +208,7 @@ class Instance:
             if 0 < early <= EARLY_SECONDS:
                 await clock.sleep(early)
 
-    def _turn_away(self, outcome: Outcome) -> Answer:
+    def _turn_away(self, outcome: WakeUpOutcome) -> Answer:
         self._turned_away = True
         return Answer(outcome)
 

@@ -27,7 +27,7 @@ from app.serve.timetable import Timetable
 from app.stores import MemoryJobStore
 from app.web.api.desk import Desk
 from app.web.api.streams import Streams
-from app.web.instance import Outcome, ShuttingDown
+from app.web.instance import ShuttingDown, WakeUpOutcome
 from tests.support.worker_processes import PATIENCE_SECONDS
 
 
@@ -83,8 +83,8 @@ async def test_wake_ups_are_answered_at_once_and_jobs_run_beside_them(home: Home
     job_id = (await home.manager.submit("quick")).id
     assert (await home.manager.wait(job_id, timeout=PATIENCE_SECONDS)).status == "completed"
     for hint in (Hint(job_id), Hint(more=True), Hint("unknown")):
-        assert (await home.resident.push(hint)).outcome is Outcome.WOKEN
-    assert (await home.resident.sweep()).done == {"due": 0, "woken": 0}
+        assert (await home.resident.push(hint)).outcome is WakeUpOutcome.WOKEN
+    assert (await home.resident.sweep()).done == {"due": 0, "hints": 0}
 
     await home.manager.submit("long")
     await begun(home)

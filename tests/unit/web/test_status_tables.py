@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from werkzeug.exceptions import default_exceptions
 
-from app.web.instance import Outcome
+from app.web.instance import WakeUpOutcome
 from app.web.problems import STATUS_OF
 
 BY_THE_LIBRARY = (400, 404, 405, 408, 413, 415)
@@ -40,4 +40,4 @@ def test_every_code_is_in_the_table_with_its_status(page: str, pytestconfig: pyt
 
 def test_every_outcome_of_a_wake_up_is_in_the_table(page: str) -> None:
     told = set(re.findall(r"\| 200 \| `([a-z]+)` \|$", page, re.MULTILINE))
-    assert told == {*map(str, Outcome), "malformed"}
+    assert told == {*map(str, WakeUpOutcome), "malformed"}

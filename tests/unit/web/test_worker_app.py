@@ -32,7 +32,7 @@ from app.jobs import (
 from app.jobs.lookout import Lookout
 from app.stores import MemoryJobStore
 from app.web.auth import CallerGuard, OpenGuard
-from app.web.instance import Instance, Outcome
+from app.web.instance import Instance, WakeUpOutcome
 from app.web.service import Service
 from app.web.worker_app import worker_app
 from tests.unit.cloud.test_oidc import AUDIENCE, SIGNER, KeyServer, claims
@@ -301,7 +301,7 @@ def test_a_job_that_is_told_of_while_a_drain_ends_is_not_left_behind(
 ) -> None:
     """The drain has had its last look, and its process answers the wake-up that it is busy."""
     late: list[Job] = []
-    answers: list[Outcome] = []
+    answers: list[WakeUpOutcome] = []
     ended = Lookout.close
 
     async def told(lookout: Lookout) -> None:
@@ -317,7 +317,7 @@ def test_a_job_that_is_told_of_while_a_drain_ends_is_not_left_behind(
     monkeypatch.setattr(Lookout, "close", told)
     answer = site.client.post("/tasks/drain")
 
-    assert answers == [Outcome.FULL, Outcome.BUSY]
+    assert answers == [WakeUpOutcome.FULL, WakeUpOutcome.BUSY]
     assert (outcome(answer), answer.json["completed"]) == ((200, "done"), 2)
     assert site.status(late[0].id) is JobStatus.COMPLETED
 
@@ -334,7 +334,7 @@ def test_the_sweep_wakes_others_for_what_it_cannot_do_at_once(site: Site) -> Non
     answer = site.client.post("/tasks/drain")
 
     assert outcome(answer) == (200, "done")
-    assert (answer.json["due"], answer.json["woken"], answer.json["completed"]) == (7, 3, 7)
+    assert (answer.json["due"], answer.json["hints"], answer.json["completed"]) == (7, 3, 7)
     assert site.ear.take() == [Hint(more=True)] * 3
     assert outcome(site.client.post("/tasks/drain")) == (200, "nothing")
 
