@@ -113,8 +113,9 @@ def test_sigterm_under_load_gives_every_lease_back_in_time(
         for caller in callers:
             caller.join(PATIENCE_SECONDS)
         assert server.ended() == 0
+        said = server.said
 
-    assert [answer.status_code for answer in answers] == [200] * SLOTS, server.said
+    assert [answer.status_code for answer in answers] == [200] * SLOTS, said
     for job in map(manager.get_job, [job.id for job in long]):
         assert (job.status, job.retries_used, job.lease_losses) == (JobStatus.QUEUED, 0, 0)
     for job in map(manager.get_job, [job.id for job in threads]):
@@ -122,7 +123,7 @@ def test_sigterm_under_load_gives_every_lease_back_in_time(
     # When each lease was free, the server has recorded itself.
     ends = [run.ended_at for job in (*long, *threads) for run in manager.get_run_history(job_id=job.id)]
     assert len(ends) == SLOTS
-    assert (max(ends) - told_at).total_seconds() <= SHUTDOWN_SECONDS, server.said
+    assert (max(ends) - told_at).total_seconds() <= SHUTDOWN_SECONDS, said
 
 
 def test_a_killed_server_loses_nothing(tmp_path: Path, store_url: str, manager: JobManager) -> None:
