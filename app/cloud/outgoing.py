@@ -9,10 +9,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from google.auth.exceptions import GoogleAuthError
 from opentelemetry.context import Context
 from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult, MetricReader, MetricsData
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+
+logger = logging.getLogger(__name__)
 
 SPANS_KEPT = 2048
 """How many ended spans wait at most; then the oldest are dropped. As in OpenTelemetry's own processor."""
@@ -139,23 +142,36 @@ class Outgoing:
         self._metrics_from = monotonic() + metric_seconds * EARLY_SHARE
 
     def deliver(self, *, last: bool) -> None:
-        """Export what there is.
+        """Export what there is: the metrics too when nobody takes the spans.
+
+        Spans that are not taken wait for the next time. Those that cannot be encoded are dropped, and that is logged:
+        they would hold up all others for ever.
 
         Raises:
             NotTaken: an exporter said so, and why.
+            Exception: whatever an exporter raised.
         """
         self._reasons.take()
+        try:
+            self._deliver_spans()
+        finally:
+            if last or self._monotonic() >= self._metrics_from:
+                self._deliver_metrics()
+
+    def _deliver_spans(self) -> None:
         while self._spans is not None and (batch := self.waiting.take(SPANS_AT_ONCE)):
             try:
-                is_taken = self._spans.export(batch) is SpanExportResult.SUCCESS
-            except BaseException:
-                self.waiting.put_back(batch)
+                if self._spans.export(batch) is not SpanExportResult.SUCCESS:
+                    raise NotTaken(self._reasons.take())
+            except Exception as error:
+                sound = _sound(batch)
+                if len(sound) < len(batch):
+                    self.waiting.put_back(sound)
+                    continue  # at once: nobody else has refused them
+                if isinstance(error, NotTaken | OSError | GoogleAuthError):
+                    self.waiting.put_back(batch)
+                # Whatever else is raised may be raised for ever over the same spans.
                 raise
-            if not is_taken:
-                self.waiting.put_back(batch)
-                raise NotTaken(self._reasons.take())
-        if last or self._monotonic() >= self._metrics_from:
-            self._deliver_metrics()
 
     def _deliver_metrics(self) -> None:
         data = None if self.reader is None else self.reader.read()
@@ -164,3 +180,19 @@ class Outgoing:
             return
         if self._metrics.export(data) is not MetricExportResult.SUCCESS:
             raise NotTaken(self._reasons.take())
+
+
+def _sound(batch: Sequence[ReadableSpan]) -> list[ReadableSpan]:
+    """Those that can be encoded: one that cannot be, such as a name with half a character, fails its whole batch."""
+    from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+
+    sound: list[ReadableSpan] = []
+    for span in batch:
+        try:
+            encode_spans([span]).SerializePartialToString()
+        except Exception as error:  # noqa: BLE001 - whatever the encoder raises over a value
+            # Escaped, because the name may be just what cannot be encoded.
+            logger.warning("the span %a was dropped, which cannot be encoded: %a", span.name[:200], str(error)[:200])
+        else:
+            sound.append(span)
+    return sound

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult, MetricsData
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
 from app.cloud.outgoing import SPANS_AT_ONCE, NotTaken, Outgoing, Reasons, WaitingSpans
+from tests.support.collector import Collector
+from tests.support.worker_processes import PATIENCE_SECONDS
 
 LOG = "tests.exporter"
 
@@ -106,6 +111,57 @@ def test_spans_that_are_refused_are_kept_and_the_exporters_reason_is_told(
     desk.end_spans(1)
     desk.outgoing.deliver(last=False)
     assert desk.spans.batches == [["0", "1", "2", "0"]]
+
+
+def test_metrics_go_out_whatever_becomes_of_spans(desk: Desk) -> None:
+    desk.end_spans(1)
+    desk.now, desk.spans.refuses = 60.0, True
+    with pytest.raises(NotTaken):
+        desk.outgoing.deliver(last=False)
+    assert desk.points.exported == 1
+    desk.spans.refuses, desk.spans.raises = False, True
+    with pytest.raises(OSError, match="broken"):
+        desk.outgoing.deliver(last=True)
+    assert desk.points.exported == 2
+
+
+def test_what_fails_over_its_spans_for_ever_is_not_given_them_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        raise TypeError("no such value")
+
+    desk.end_spans(2)
+    with monkeypatch.context() as patch:
+        patch.setattr(desk.spans, "export", fails)
+        with pytest.raises(TypeError, match="no such value"):
+            desk.outgoing.deliver(last=True)
+    desk.end_spans(1)
+    desk.outgoing.deliver(last=False)
+    assert desk.spans.batches == [["0"]]
+    assert desk.points.exported == 1
+
+
+HALF = os.fsdecode(b"caf\xe9")
+"""The name of a file that is not in UTF-8, as Python has it: no encoder takes it."""
+
+
+def test_spans_that_cannot_be_encoded_are_dropped_and_the_others_go_out(caplog: pytest.LogCaptureFixture) -> None:
+    with Collector() as collector:
+        exporter = OTLPSpanExporter(f"{collector.url}/v1/traces", timeout=PATIENCE_SECONDS)
+        outgoing = Outgoing(exporter, None, metric_seconds=60.0, reasons=Reasons(LOG))
+        provider = TracerProvider(resource=Resource({"service.name": "t"}), shutdown_on_exit=False)
+        provider.add_span_processor(outgoing.waiting)
+        tracer = provider.get_tracer("t")
+        for name in ("before", HALF, "after"):
+            tracer.start_span(name).end()
+        with pytest.raises(ValueError, match="caf"), tracer.start_as_current_span("failed"):
+            raise ValueError(HALF)
+        tracer.start_span("last").end()
+        outgoing.deliver(last=False)
+        assert [span.name for span in collector.spans] == ["before", "after", "last"]
+    said = [record.getMessage() for record in caplog.records if record.name == "app.cloud.outgoing"]
+    assert [line.partition(" was dropped")[0] for line in said] == [r"the span 'caf\udce9'", "the span 'failed'"]
 
 
 def test_metrics_that_are_refused_wait_for_their_next_time(desk: Desk) -> None:
