@@ -147,7 +147,7 @@ class Settings(BaseSettings):
     port: int = Field(default=8080, ge=0, le=65535, validation_alias=AliasChoices("TORPOR_PORT", "PORT"))
     """The server's port; 0 takes a free one. `PORT` is what Cloud Run sets."""
     log_format: Literal["auto", "text", "json"] = "auto"
-    """How servers and workers log: lines for people, or JSON for Cloud Logging. `auto` is JSON on Cloud Run, else text."""
+    """How servers and workers log: lines for people, or JSON for Cloud Logging. JSON on Cloud Run if `auto`."""
     telemetry: Literal["off", "otlp", "google"] = "off"
     """Whether traces and metrics are exported: `otlp` to the collector that the variables `OTEL_EXPORTER_OTLP_…` name,
     `google` to Google Cloud; see docs/telemetry.md."""
