@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import os
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from app.cloud.clients import PUBSUB_EMULATOR, connected
 from app.cloud.messages import MalformedHint, hint_in, message_of
 from app.cloud.troubles import Troubles
 from app.jobs import Hint
@@ -96,11 +96,6 @@ class PubSubWaker:
 
 def _client() -> PublisherAsyncClient:
     from google.pubsub_v1 import PublisherAsyncClient
-
-    emulator = os.environ.get("PUBSUB_EMULATOR_HOST")
-    if not emulator:
-        return PublisherAsyncClient()
-    import grpc.aio
     from google.pubsub_v1.services.publisher.transports import PublisherGrpcAsyncIOTransport
 
-    return PublisherAsyncClient(transport=PublisherGrpcAsyncIOTransport(channel=grpc.aio.insecure_channel(emulator)))
+    return connected(PublisherAsyncClient, PublisherGrpcAsyncIOTransport, PUBSUB_EMULATOR)

@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
 from random import random
 from typing import TYPE_CHECKING
 
+from app.cloud.clients import PUBSUB_EMULATOR, connected
 from app.cloud.messages import MalformedHint, hint_in
 from app.jobs import Bell, Clock, SystemClock
 
@@ -244,11 +244,6 @@ class PulledHints:
 
 def _client() -> SubscriberAsyncClient:
     from google.pubsub_v1 import SubscriberAsyncClient
-
-    emulator = os.environ.get("PUBSUB_EMULATOR_HOST")
-    if not emulator:
-        return SubscriberAsyncClient()
-    import grpc.aio
     from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcAsyncIOTransport
 
-    return SubscriberAsyncClient(transport=SubscriberGrpcAsyncIOTransport(channel=grpc.aio.insecure_channel(emulator)))
+    return connected(SubscriberAsyncClient, SubscriberGrpcAsyncIOTransport, PUBSUB_EMULATOR)

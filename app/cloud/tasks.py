@@ -8,11 +8,11 @@ and make creating it slower (https://cloud.google.com/tasks/docs/reference/rpc/g
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from app.cloud.clients import connected
 from app.cloud.messages import message_of
 from app.cloud.troubles import Troubles
 from app.jobs import Clock, Hint
@@ -92,11 +92,6 @@ class CloudTasksWaker:
 
 def _client() -> CloudTasksAsyncClient:
     from google.cloud.tasks_v2 import CloudTasksAsyncClient
-
-    emulator = os.environ.get(EMULATOR)
-    if not emulator:
-        return CloudTasksAsyncClient()
-    import grpc.aio
     from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcAsyncIOTransport
 
-    return CloudTasksAsyncClient(transport=CloudTasksGrpcAsyncIOTransport(channel=grpc.aio.insecure_channel(emulator)))
+    return connected(CloudTasksAsyncClient, CloudTasksGrpcAsyncIOTransport, EMULATOR)

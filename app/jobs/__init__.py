@@ -116,12 +116,13 @@ from app.jobs.task import BaseTask, RunnerResult
 from app.jobs.ticker import TickReport
 from app.jobs.traces import TRACE_FIELDS, continue_trace, trace_of
 from app.jobs.wait_verbs import ReviewDecision
-from app.jobs.waking import Hint, NoWaker, SplitWaker, Waker
+from app.jobs.waking import HINTS_AT_ONCE, Hint, NoWaker, SplitWaker, Waker
 from app.jobs.watchdog import Watchdog, WatchdogReport
 from app.jobs.worker import Worker, WorkReport
 from app.stores.base import StoreError, StoreUnavailable
 
 __all__ = [
+    "HINTS_AT_ONCE",
     "MAX_JOBS",
     "TRACE_FIELDS",
     "AsyncJobManager",

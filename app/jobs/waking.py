@@ -16,6 +16,7 @@ from app.jobs.traces import trace_of
 JOBS_A_HINT = 20
 """When many jobs became ready together, one worker is woken for so many of them; it wakes more if it cannot cope."""
 HINTS_AT_ONCE = 100
+"""Most workers that are woken at once; those that were woken wake more."""
 
 
 @dataclass(frozen=True, slots=True)

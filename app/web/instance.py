@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from app.jobs import AsyncJobManager, Hint, JobNotFound, Watchdog, Worker, WorkReport
+from app.jobs import HINTS_AT_ONCE, AsyncJobManager, Hint, JobNotFound, Watchdog, Worker, WorkReport
 from app.web.deadlines import OutOfTime
 from app.web.readiness import Readiness
 
@@ -22,8 +22,6 @@ logger = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 45.0
 """How long a sweep works itself at most: the next one comes a minute later."""
-HINTS_AT_ONCE = 100
-"""Most workers that one sweep wakes; those that were woken wake more."""
 EARLY_SECONDS = 2.0
 """So much before its time a wake-up is waited with: whoever woke may have a clock that is a little ahead."""
 

@@ -16,9 +16,6 @@ logger = logging.getLogger(__name__)
 
 R = TypeVar("R")
 
-STOP_SECONDS = 10.0
-"""How long closing waits for leases to be given back."""
-
 
 class Served(Protocol):
     """What lives on the loop."""
