@@ -277,6 +277,8 @@ async def summary_of_day(runtime: Runtime, day: date | str | None) -> DailySumma
         except ValueError as problem:
             raise BadInput("day", f"{day!r} is not a day", 'write it like "2026-01-31"') from problem
     chosen = day or runtime.clock.now().date()
+    if chosen == date.max:
+        raise BadInput("day", f"{chosen.isoformat()} is the last of the calendar and never over", "give an earlier one")
     midnight = datetime(chosen.year, chosen.month, chosen.day, tzinfo=UTC)
     hours = [midnight + HOUR * n for n in range(24)]
     rolled = await runtime.store.get("rollups", [_rollup_id(hour) for hour in hours])

@@ -302,6 +302,14 @@ async def test_what_is_no_day_is_refused(engine: Engine, day: str) -> None:
         await engine.manager.get_daily_summary(day)
 
 
+async def test_the_calendar_has_a_first_and_a_last_day(engine: Engine) -> None:
+    for day in ("0001-01-01", "9999-12-30"):
+        assert (await engine.manager.get_daily_summary(day)).runs == 0
+    for last in ("9999-12-31", date.max):
+        with pytest.raises(BadInput, match=r"^day: 9999-12-31 is the last of the calendar"):
+            await engine.manager.get_daily_summary(last)
+
+
 async def test_run_summaries_agree_with_jobs(engine: Engine) -> None:
     """Given jobs that end in every way, then every job's last summary says what the job says."""
 
