@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from app.jobs.dependency_verbs import DependencyVerbs
-from app.jobs.errors import BadInput, IllegalTransition, JobNotFound
+from app.jobs.errors import LONGEST_DELAY_SECONDS, BadInput, IllegalTransition, JobNotFound
 from app.jobs.events import Requeue
 from app.jobs.listing import JobFilter, page_of
 from app.jobs.models import Job, JobStatus
@@ -16,6 +16,8 @@ from app.stores.base import PreconditionFailed
 
 PAGE = 100
 AT_ONCE = 20
+SLOWEST_PER_SECOND = 1 / 86_400
+"""A slower rate is a mistake: it puts jobs off beyond the calendar."""
 RETRIABLE = (JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.NEEDS_REVIEW)
 
 
@@ -37,7 +39,8 @@ class RequeueVerbs(DependencyVerbs):
 
         Args:
             limit: at most so many; None for all.
-            rate_per_second: so many of them may begin each second: the others are delayed. None lets all begin at once.
+            rate_per_second: so many of them may begin each second, at least one a day: the others are delayed, by ten
+                years at most. None lets all begin at once.
             keep_checkpoint: whether they go on from their checkpoints.
             filters: as in `list_jobs`; `status` is `failed` unless it says cancelled or needs_review.
 
@@ -47,8 +50,9 @@ class RequeueVerbs(DependencyVerbs):
         Raises:
             BadInput: naming the argument and what it takes; nothing was changed.
         """
-        if rate_per_second is not None and not 0 < rate_per_second <= 1e6:
-            raise BadInput("rate_per_second", f"{rate_per_second!r} is not a rate", "give jobs a second, above 0")
+        if rate_per_second is not None and not SLOWEST_PER_SECOND <= rate_per_second <= 1e6:
+            remedy = "give jobs a second, at least one a day (0.000012)"
+            raise BadInput("rate_per_second", f"{rate_per_second!r} is not a rate", remedy)
         if limit is not None:
             check_limit(limit)
         for fixed in ("sort_by", "sort_order"):
@@ -90,4 +94,6 @@ class RequeueVerbs(DependencyVerbs):
 
 
 def _at(begin: datetime, place: int, rate_per_second: float | None) -> datetime | None:
-    return None if rate_per_second is None or place == 0 else begin + timedelta(seconds=place / rate_per_second)
+    if rate_per_second is None or place == 0:
+        return None
+    return begin + timedelta(seconds=min(place / rate_per_second, LONGEST_DELAY_SECONDS))

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from app.jobs import BadInput, JobContext, JobStatus
+from app.jobs.requeue_verbs import SLOWEST_PER_SECOND, _at
 from app.stores import MemoryJobStore
 from app.stores.faults import FaultPlan, FaultyStore, Operation
 from tests.support.engine import Engine
@@ -84,6 +85,12 @@ async def test_a_rate_spreads_them_over_time(engine: Engine) -> None:
     assert {job.status for job in jobs} == {JobStatus.QUEUED}
 
 
+def test_the_slowest_rate_puts_a_job_off_for_ten_years_at_most() -> None:
+    begin = Engine().clock.now()
+    far_off = [_at(begin, place, SLOWEST_PER_SECOND) for place in (1, 3660, 3661, 10**9)]
+    assert far_off == [begin + timedelta(days=days) for days in (1, 3660, 3660, 3660)]
+
+
 async def test_what_somebody_else_has_dealt_with_meanwhile_is_left_alone(engine: Engine) -> None:
     plan = FaultPlan()
     memory = MemoryJobStore()
@@ -106,6 +113,8 @@ async def test_what_somebody_else_has_dealt_with_meanwhile_is_left_alone(engine:
         ({"rate_per_second": 0}, "rate_per_second"),
         ({"rate_per_second": -1}, "rate_per_second"),
         ({"rate_per_second": float("nan")}, "rate_per_second"),
+        ({"rate_per_second": SLOWEST_PER_SECOND / 2}, "rate_per_second"),
+        ({"rate_per_second": 1e-12}, "rate_per_second"),
         ({"limit": 0}, "limit"),
         ({"status": "running"}, "status"),
         ({"status": "completed"}, "status"),
@@ -116,8 +125,8 @@ async def test_what_somebody_else_has_dealt_with_meanwhile_is_left_alone(engine:
 )
 async def test_what_makes_no_sense_is_refused(engine: Engine, given: dict[str, Any], field: str) -> None:
     register(engine)
-    await failed(engine, 1)
+    await failed(engine, 2)
     with pytest.raises(BadInput) as refused:
         await engine.manager.retry_jobs(**given)
     assert refused.value.field == field
-    assert await engine.manager.count_jobs(status="failed") == 1
+    assert await engine.manager.count_jobs(status="failed") == 2
