@@ -484,13 +484,22 @@ def make_worker_app(routes: Set[str], given: Settings = settings, *, shipped_lat
         discover_tasks(given.task_packages)
 
     async def make() -> Instance:
-        manager = AsyncJobManager(runtime=make_runtime(given, waker=waker, telemetry=telemetry), worker=False)
-        await manager.open()
+        manager = await _opened(given, waker, telemetry)
         return Instance(manager, slots=given.concurrency, work_seconds=time.work_seconds)
 
     service = Service(make, on_closed=_closing(telemetry), seconds=time.answer_seconds)
     app = worker_app(service, guard, routes=frozenset(routes), proxies=given.proxies, telemetry=telemetry)
     return _traced(app, telemetry)
+
+
+async def _opened(
+    given: Settings, waker: Waker, telemetry: Telemetry | None, store: Store | None = None
+) -> AsyncJobManager:
+    """The engine behind a server: open, and without a worker of its own."""
+    runtime = make_runtime(given, store, waker=waker, telemetry=telemetry)
+    manager = AsyncJobManager(runtime=runtime, worker=False)
+    await manager.open()
+    return manager
 
 
 def _closing(telemetry: Telemetry | None) -> Callable[[], None] | None:
@@ -536,8 +545,7 @@ def make_web_app(given: Settings = settings) -> Flask:
     discover_tasks(given.task_packages)
 
     async def make() -> Desk:
-        manager = AsyncJobManager(runtime=make_runtime(given, waker=waker, telemetry=telemetry), worker=False)
-        await manager.open()
+        manager = await _opened(given, waker, telemetry)
         return Desk(manager, Streams(given.streams))
 
     time = request_time_of(given, runs_jobs=False)
@@ -584,8 +592,7 @@ def make_house(
 
     async def make() -> House:
         bells = InProcessWaker(also=waker)
-        manager = AsyncJobManager(runtime=make_runtime(given, store, waker=bells, telemetry=telemetry), worker=False)
-        await manager.open()
+        manager = await _opened(given, bells, telemetry, store)
         instance = Instance(manager, slots=given.concurrency, work_seconds=time.work_seconds)
         duties: dict[str, Callable[[], Awaitable[object]]] = {"tick": instance.tick, "watchdog": instance.watch_over}
         if runs_jobs:
