@@ -21,7 +21,10 @@ from functools import partial
 from typing import Any
 
 from gunicorn import util  # type: ignore[import-untyped]
+from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import _DEFER, ThreadWorker  # type: ignore[import-untyped]
+
+from app.web.problems import BrokenBody
 
 VIEW_BYTES = 65_536
 """So much of a request is looked at before a thread takes it. gunicorn refuses headers that are longer by itself."""
@@ -100,6 +103,29 @@ def _is_over(sock: socket.socket) -> bool:
     return bool(asked.poll(0))
 
 
+class BodyReader:
+    """Reads a request's body for the application, which is told of a fault in terms of its own.
+
+    Args:
+        inner: gunicorn's reader.
+    """
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    def read(self, size: int) -> bytes:
+        """So many bytes, or what there is.
+
+        Raises:
+            BrokenBody: it is said to come in chunks, and they are none.
+        """
+        try:
+            data: bytes = self._inner.read(size)
+        except ParseException as error:
+            raise BrokenBody(str(error)) from error
+        return data
+
+
 class SteadyWorker(ThreadWorker):  # type: ignore[misc]
     """See above."""
 
@@ -126,10 +152,14 @@ class SteadyWorker(ThreadWorker):  # type: ignore[misc]
     def handle_request(self, req: Any, conn: Any) -> Any:
         """Let the application answer; reads and writes that do not move any more end it."""
         conn.sock.settimeout(STALLED_SECONDS)
+        # gunicorn's own body stays around it: that one remembers that the connection is of no more use.
+        reader, req.body.reader = req.body.reader, BodyReader(req.body.reader)
         try:
             return super().handle_request(req, conn)
         except TimeoutError as error:
             raise StopIteration from error  # what gunicorn closes a connection for without a word
+        finally:
+            req.body.reader = reader  # what the application has left is gunicorn's to throw away
 
     def finish_request(self, conn: Any, fs: Future[Any]) -> None:
         """Take a connection back from a thread. Runs in the loop."""

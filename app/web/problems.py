@@ -7,7 +7,7 @@ import logging
 from typing import Any
 
 from flask import Flask, Response
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import BadRequest, HTTPException
 
 from app.jobs import BadInput, StoreError, TorporError
 
@@ -42,6 +42,17 @@ STATUS_OF: dict[str, int] = {
     "RUNNING_LOOP": 500,
 }
 """The HTTP status of each error code; one that is not here was not foreseen, and is no caller's doing: 500."""
+
+
+class BrokenBody(BadRequest):
+    """A request's body that is not sent as HTTP has it.
+
+    Args:
+        why: what is wrong with it.
+    """
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"the body is not sent as HTTP has it: {why}; send the request again")
 
 
 def problem(status: int, code: str, detail: str, **more: Any) -> Response:

@@ -24,7 +24,7 @@ from app.jobs import Hint
 from app.web.auth import Guard, protect
 from app.web.headers import harden
 from app.web.instance import Answer, Instance, ShuttingDown
-from app.web.problems import answer_problems, problem
+from app.web.problems import BrokenBody, answer_problems, problem
 from app.web.service import Asked
 
 if TYPE_CHECKING:
@@ -78,6 +78,8 @@ def worker_app(
     def woken(read: Callable[[object], Hint]) -> Response:
         try:
             hint = read(request.get_json(force=True))
+        except BrokenBody:
+            raise  # what went wrong on the way is worth a second delivery
         except (MalformedHint, HTTPException, RecursionError) as error:
             logger.error("a wake-up was dropped: %s", error)  # noqa: TRY400 - no fault of this code
             return jsonify(outcome="malformed")

@@ -38,6 +38,8 @@ LARGE = {
     "half of a body of unknown length": HEAD + b'Transfer-Encoding: chunked\r\n\r\n8\r\n{"type":\r\n',
     "no body after a promise to wait": HEAD + b"Expect: 100-continue\r\nContent-Length: 300\r\n\r\n",
 }
+BROKEN = (b"ZZ\r\n", b"3\r\n{}\r\n\r\n0\r\n\r\n", b"2;\x00\r\n{}\r\n0\r\n\r\n", b"2\r\n{}\r\n0\r\nno trailer\r\n\r\n")
+"""What is said to come in chunks, and does not."""
 ROUTES = {"job_worker": b"/pubsub/push", "web": b"/api/v1/jobs"}
 
 
@@ -132,6 +134,26 @@ def test_who_hangs_up_in_the_middle_is_let_go(tmp_path: Path, manager: JobManage
                 while client.recv(1000):  # until the server hangs up too
                     pass
         check_serves(server, "job_worker", manager)
+        assert "Traceback" not in server.said
+
+
+@pytest.mark.parametrize("service", ROUTES)
+def test_a_body_whose_chunks_are_none_is_the_clients_fault(tmp_path: Path, manager: JobManager, service: str) -> None:
+    head = HEAD.replace(b"%s", ROUTES[service]) + b"Transfer-Encoding: chunked\r\n\r\n"
+    with serving(tmp_path, service) as server:
+        for broken in BROKEN:
+            with connected(server) as client:
+                client.sendall(head + broken)
+                said = b""
+                while piece := client.recv(4096):  # until the server hangs up
+                    said += piece
+            assert said.startswith(b"HTTP/1.1 400 "), (broken, said)
+            assert b"the body is not sent as HTTP has it" in said
+        # What nobody reads is thrown away, whatever it is.
+        with connected(server) as client:
+            client.sendall(b"POST /nowhere HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n")
+            assert client.recv(4096)[9:10] == b"4"
+        check_serves(server, service, manager)
         assert "Traceback" not in server.said
 
 
