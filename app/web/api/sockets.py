@@ -12,6 +12,8 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 
 from flask import Flask, Response, request
 from simple_websocket import ConnectionClosed, Server  # type: ignore[import-untyped]
+from werkzeug.exceptions import BadRequest
+from wsproto.utilities import RemoteProtocolError
 
 from app.jobs import BadInput
 from app.web.api.following import follow_logs
@@ -68,12 +70,7 @@ def add_log_socket(app: Flask, routes: Routes) -> None:
         stream = follow_logs(routes, job_id, int(after), LOOK_SECONDS)
         try:
             connection = {**request.environ, SOCKET: WholeSocket(request.environ[SOCKET])}
-            reader = Server.accept(
-                connection,
-                ping_interval=PING_SECONDS,
-                max_message_size=MESSAGE_BYTES,
-                thread_class=partial(threading.Thread, daemon=True),
-            )
+            reader = _accepted(connection)
             _tell(reader, stream)
             # The library's thread listens for the reader's goodbye; the server hangs up when this returns.
             reader.thread.join(GOODBYE_SECONDS)
@@ -83,6 +80,18 @@ def add_log_socket(app: Flask, routes: Routes) -> None:
 
     app.add_url_rule(f"{PREFIX}/jobs/<job_id>/logs", ENDPOINT, log_socket, websocket=True)
     routes.scopes[ENDPOINT] = Scope.READ
+
+
+def _accepted(connection: WSGIEnvironment) -> Server:
+    try:
+        return Server.accept(
+            connection,
+            ping_interval=PING_SECONDS,
+            max_message_size=MESSAGE_BYTES,
+            thread_class=partial(threading.Thread, daemon=True),
+        )
+    except RemoteProtocolError as error:  # nothing has been said yet over the connection
+        raise BadRequest(f"that is no handshake of a WebSocket, version 13: {error}") from error
 
 
 def _tell(reader: Server, stream: EventStream) -> None:

@@ -115,6 +115,19 @@ def test_websockets_have_the_places_of_streams(server: ServerProcess) -> None:
     assert ended(server) == 0, server.said
 
 
+def test_a_websocket_without_its_handshake_is_refused(server: ServerProcess) -> None:
+    held = server.post("/api/v1/jobs", {"type": "served_quick", "auto_start": False}).json()
+    route = f"{server.url}/api/v1/jobs/{held['id']}/logs"
+    asked = {"Upgrade": "websocket", "Connection": "Upgrade"}
+    key, version = {"Sec-WebSocket-Key": "eA=="}, {"Sec-WebSocket-Version": "13"}
+    for hello in (asked, asked | key, asked | version, asked | key | {"Sec-WebSocket-Version": "12"}):
+        for _ in range(2):  # more often than there are places
+            answer = requests.get(route, headers=hello, timeout=PATIENCE_SECONDS)
+            assert (answer.status_code, answer.json()["code"]) == (400, "BAD_REQUEST"), hello
+            assert "no handshake of a WebSocket" in answer.json()["detail"]
+    assert "Traceback" not in server.said
+
+
 def test_requests_that_come_together_are_all_answered(server: ServerProcess) -> None:
     with connected(server) as client:
         client.sendall(b"GET /healthz HTTP/1.1\r\nHost: here\r\n\r\n" * 3)
