@@ -14,6 +14,9 @@ from app.web.deadlines import OutOfTime
 
 logger = logging.getLogger(__name__)
 
+RETRY_SECONDS = 3.0
+"""So long after an instance could not be made nobody tries again: every request would, and would hold a thread."""
+
 R = TypeVar("R")
 
 
@@ -44,7 +47,8 @@ class Asked(Protocol[Asked_co]):
 
         Raises:
             OutOfTime: there is no answer in time. What was to be done was cancelled.
-            StoreError: the store could not be opened; the next request tries again.
+            StoreError: the store could not be opened. Requests that come meanwhile share the attempt, and for some
+                seconds after it nobody tries again.
         """
 
 
@@ -75,6 +79,10 @@ class Service(Generic[S]):
         self._lock = threading.Lock()
         self._loop: LoopThread | None = None
         self._instance: S | None = None
+        self._making: asyncio.Task[S] | None = None
+        """Makes it now. This, and what follows, is touched on the loop only."""
+        self._failure: Exception | None = None
+        self._retry_from = float("-inf")
         self._stopping = False
 
     def wait_for(self, work: Callable[[S], Awaitable[R]], *, arrived: float | None = None) -> R:
@@ -82,8 +90,11 @@ class Service(Generic[S]):
         until = None
         if self._seconds is not None:
             until = (self._monotonic() if arrived is None else arrived) + self._seconds
-        loop, instance = self._begun(until)
-        return loop.call(self._in_time(lambda: work(instance), until))
+
+        async def answered() -> R:
+            return await work(await self._made())
+
+        return self._begun().call(self._in_time(answered, until))
 
     def begin(self) -> None:
         """Make the instance now, not with the first request.
@@ -91,21 +102,36 @@ class Service(Generic[S]):
         Raises:
             Exception: what making it raises.
         """
-        self._begun()
+        self._begun().call(self._made())
 
-    def _begun(self, until: float | None = None) -> tuple[LoopThread, S]:
-        if not self._lock.acquire(timeout=-1 if until is None else self._left(until)):
-            raise OutOfTime
-        try:
+    def _begun(self) -> LoopThread:
+        with self._lock:
             if self._loop is None:
                 self._loop = LoopThread()
-            if self._instance is None:
-                self._instance = self._loop.call(self._in_time(self._make, until))
-                if self._stopping:
-                    self._instance.begin_stop()
-            return self._loop, self._instance
+            return self._loop
+
+    async def _made(self) -> S:
+        """The instance. A request whose time is up waits no more, and spoils nothing for those that share the wait."""
+        if self._instance is not None:
+            return self._instance
+        if self._making is None:
+            if self._failure is not None and self._monotonic() < self._retry_from:
+                raise self._failure.with_traceback(None)
+            self._making = asyncio.create_task(self._make_once())
+        return await asyncio.shield(self._making)
+
+    async def _make_once(self) -> S:
+        try:
+            until = None if self._seconds is None else self._monotonic() + self._seconds
+            instance = self._instance = await self._in_time(self._make, until)
+        except Exception as error:
+            self._failure, self._retry_from = error, self._monotonic() + RETRY_SECONDS
+            raise
         finally:
-            self._lock.release()
+            self._making = None
+        if self._stopping:
+            instance.begin_stop()
+        return instance
 
     def _left(self, until: float) -> float:
         return max(0.0, until - self._monotonic())
@@ -136,12 +162,17 @@ class Service(Generic[S]):
     def close(self) -> None:
         """Give every lease back and close the store."""
         with self._lock:
-            if self._loop is not None and self._instance is not None:
-                self._loop.call(self._instance.close())
             if self._loop is not None:
+                self._loop.call(self._ended())
                 self._loop.stop()
         if self._on_closed is not None:
             self._on_closed()
+
+    async def _ended(self) -> None:
+        if self._making is not None:
+            await asyncio.wait({self._making})
+        if self._instance is not None:
+            await self._instance.close()
 
 
 def _ended_late(task: asyncio.Task[Any]) -> None:

@@ -12,8 +12,9 @@ import pytest
 from app.bootstrap import request_time_of
 from app.jobs import BadInput
 from app.settings import Settings
+from app.stores.base import StoreUnavailable
 from app.web.deadlines import OutOfTime, RequestTime, request_time
-from app.web.service import Part, Service
+from app.web.service import RETRY_SECONDS, Part, Service
 from tests.support.worker_processes import PATIENCE_SECONDS
 
 TOPIC = "projects/p/topics/t"
@@ -100,7 +101,7 @@ def test_what_has_no_answer_in_time_is_cancelled_and_not_waited_for() -> None:
 
 
 def test_a_store_that_does_not_open_keeps_no_request() -> None:
-    """Neither the one that opens it, nor one that waits for that; a later one tries again."""
+    """Neither the one that opens it, nor one that waits for that; those that have time left share the attempt."""
     opening, may_open = threading.Event(), threading.Event()
 
     async def opened_late() -> Hanging:
@@ -112,7 +113,6 @@ def test_a_store_that_does_not_open_keeps_no_request() -> None:
     try:
         with pytest.raises(OutOfTime):
             service.wait_for(Hanging.answer, arrived=LONG_AGO)
-        opening.clear()
         with ThreadPoolExecutor(1) as pool:
             first = pool.submit(service.wait_for, Hanging.answer)
             assert opening.wait(PATIENCE_SECONDS)
@@ -122,4 +122,41 @@ def test_a_store_that_does_not_open_keeps_no_request() -> None:
             assert service.wait_for(Hanging.answer) is first.result(PATIENCE_SECONDS)
     finally:
         may_open.set()
+        service.close()
+
+
+def test_an_attempt_to_open_is_shared_and_after_a_failure_nobody_tries_for_a_while() -> None:
+    now = 0.0
+    tried: list[float] = []
+    waiting, may_fail = threading.Semaphore(0), threading.Event()
+
+    async def refused() -> Hanging:
+        tried.append(now)
+        await asyncio.to_thread(may_fail.wait, PATIENCE_SECONDS)
+        raise StoreUnavailable("no route")
+
+    class Watched(Service[Hanging]):
+        async def _made(self) -> Hanging:
+            asyncio.get_running_loop().call_soon(waiting.release)  # when this waits
+            return await super()._made()
+
+    service = Watched(refused, seconds=PATIENCE_SECONDS, monotonic=lambda: now)
+    try:
+        with ThreadPoolExecutor(5) as pool:
+            asked = [pool.submit(service.wait_for, Hanging.answer) for _ in range(5)]
+            for _ in asked:
+                assert waiting.acquire(timeout=PATIENCE_SECONDS)
+            may_fail.set()
+            failures = [each.exception(PATIENCE_SECONDS) for each in asked]
+        assert [type(failure) for failure in failures] == [StoreUnavailable] * 5
+        now = RETRY_SECONDS - 0.1
+        with pytest.raises(StoreUnavailable):
+            service.wait_for(Hanging.answer)
+        assert tried == [0.0]
+        now = RETRY_SECONDS
+        with pytest.raises(StoreUnavailable):
+            service.wait_for(Hanging.answer)
+        assert tried == [0.0, RETRY_SECONDS]
+    finally:
+        may_fail.set()
         service.close()
