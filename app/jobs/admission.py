@@ -117,7 +117,7 @@ class Round:
 
     @property
     def left_alone(self) -> int:
-        """How many candidates stay as they are: somebody else is about to take them, or their time is to come."""
+        """How many candidates wait as they are: for a permit that they were let go for, or for their time."""
         return self.concurrency.left_alone.total() + self.rates.left_alone.total()
 
     @property

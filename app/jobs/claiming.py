@@ -51,14 +51,17 @@ class Claiming:
         """
         leases: list[Lease] = []
         full = again = False
+        beside = 0
         for _ in range(ROUNDS):
             try:
                 asked = await self._admission.begin(asker.wanting(asker.limit - len(leases)))
                 try:
-                    full = await self._round(asked, leases, shards, due)
+                    full = await self._round(asked, leases, shards, due, beside)
                 finally:
                     self._admission.settle(asked, leases)
                 again = await self._admission.learn(asked)
+                if full and asked.left_alone > beside:
+                    beside, again = asked.left_alone, True  # those that wait as they are may hide others
             except StoreError as error:
                 if not leases:
                     raise
@@ -66,7 +69,7 @@ class Claiming:
                 logger.warning("no more than %d jobs could be claimed: %s", len(leases), error)
                 return leases, True
             if not again or len(leases) >= asker.limit:
-                # Whoever saw nothing but what others are about to take need not look again at once.
+                # Whoever saw nothing but what waits as it is need not look again at once.
                 full = full and (bool(leases) or not asked.left_alone)
                 break
         return leases, full or again
@@ -76,9 +79,11 @@ class Claiming:
         ended, self._ended = self._ended, []
         return ended
 
-    async def _round(self, asked: Round, leases: list[Lease], shards: Sequence[int] | None, due: bool) -> bool:
-        """Add what can be taken to the leases; answers whether more may be claimable."""
-        ready, full = await self._from_ready(asked, shards, due)
+    async def _round(
+        self, asked: Round, leases: list[Lease], shards: Sequence[int] | None, due: bool, beside: int
+    ) -> bool:
+        """Add what can be taken to the leases, looking at so many more; answers whether more may be claimable."""
+        ready, full = await self._from_ready(asked, shards, due, beside)
         leases += ready
         for job in asked.parked[: asked.asker.limit - len(ready)]:
             lease = await self._take(job, asked)
@@ -86,7 +91,9 @@ class Claiming:
                 leases.append(lease)
         return full
 
-    async def _from_ready(self, asked: Round, shards: Sequence[int] | None, due: bool) -> tuple[list[Lease], bool]:
+    async def _from_ready(
+        self, asked: Round, shards: Sequence[int] | None, due: bool, beside: int
+    ) -> tuple[list[Lease], bool]:
         parts, asker = self._parts, asked.asker
         sent_at = parts.clock.monotonic()
         now = parts.clock.now()
@@ -111,7 +118,7 @@ class Claiming:
         request = ClaimRequest(
             queues=tuple(map(str, asker.queues)),
             routes=tuple(asker.routes),
-            limit=asker.limit,
+            limit=asker.limit + beside,
             now=now,
             due=due,
             shards=self._shards.ask(len(asker.routes), sent_at) if shards is None else tuple(shards),

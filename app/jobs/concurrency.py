@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TypeAlias
 
 from app.jobs.clock import Clock
@@ -16,8 +16,8 @@ from app.jobs.parked import ParkedJobs
 from app.jobs.permits import Permit, Permits
 from app.jobs.registry import Registry
 
-GRACE = timedelta(seconds=1)
-"""So long a job that was just let go is left alone where no permit is found: whoever is about to take it has it."""
+LEFT_AT_MOST = 20
+"""So many jobs of one type are left as they are, that were let go and find no permit: they cost each claim a read."""
 
 
 _Wanting: TypeAlias = tuple[str, datetime | None]
@@ -44,7 +44,6 @@ class ConcurrencyRound:
         lent: Sequence[Permit],
         full: dict[str, _Full],
         promised: Sequence[Job],
-        now: datetime,
     ) -> None:
         self.lent = list(lent)
         self.used: dict[str, Permit] = {}
@@ -56,8 +55,7 @@ class ConcurrencyRound:
         self.promised = promised
         """Parked jobs that some of the permits are for, unless a better candidate comes."""
         self.left_alone: Counter[str] = Counter()
-        """Candidates that somebody else is about to take, by type."""
-        self._now = now
+        """Candidates that were let go and find no permit, by type. They wait as they are, as parking costs writes."""
         self._capacity = capacity
         self._full = full
         self._free = list(lent)
@@ -71,10 +69,6 @@ class ConcurrencyRound:
                 self.used[job.id] = permit
                 return True
         return False
-
-    def _was_just_let_go(self, job: Job) -> bool:
-        """In time to come is a clock's fault: nobody waits for that."""
-        return _was_let_go_since(job, self._now - GRACE) and not _was_let_go_since(job, self._now)
 
     def _use_anothers(self, job: Job) -> bool:
         """Give a candidate the permit of the parked job that is to go on last, if it is to go on before that one."""
@@ -105,7 +99,7 @@ class ConcurrencyRound:
         if full is None or (wanting not in full.looked_for and _was_let_go_since(job, full.learned_at)):
             self.wanted.setdefault(job.type, set()).add(wanting)
             return None
-        if self.left_alone[job.type] < capacity and self._was_just_let_go(job):
+        if self.left_alone[job.type] < min(capacity, LEFT_AT_MOST) and _was_let_go(job):
             self.left_alone[job.type] += 1
             return None
         self.parked.add(job.type)
@@ -115,6 +109,11 @@ class ConcurrencyRound:
 def order_of_parked(job: Job) -> tuple[int, datetime, str]:
     """The order in which jobs of one type that met their limit go on."""
     return -job.priority, job.created_at, job.id
+
+
+def _was_let_go(job: Job) -> bool:
+    """Whether it was parked before: it is ready in its old place, and queued anew."""
+    return job.ready_at == job.created_at and _was_let_go_since(job, job.created_at)
 
 
 def _was_let_go_since(job: Job, time: datetime) -> bool:
@@ -168,7 +167,7 @@ class ConcurrencyLimits:
         except BaseException:
             self._permits.give_back(lent)
             raise
-        return ConcurrencyRound(self._permits.capacity, lent, dict(self._full), promised, self._clock.now())
+        return ConcurrencyRound(self._permits.capacity, lent, dict(self._full), promised)
 
     def next_look(self) -> float:
         """The monotonic time at which a permit that others had may be free."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from app.jobs.models import JobQueue
-from app.stores.base import Query, Store
+from app.stores.base import Query, Record, Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +47,21 @@ async def _oldest(store: Store, now: datetime, queue: JobQueue | None) -> list[f
     waited: list[float] = []
     for name, query in _waiting(now, queue):
         for record in (await store.query(query)).records:
-            since = record.fields[name]
-            if isinstance(since, datetime):
+            since = waiting_since(record, name)
+            if since is not None:
                 waited.append(max(0.0, (now - since).total_seconds()))
     return waited
+
+
+def waiting_since(record: Record, place: str) -> datetime | None:
+    """Since when a job could run; one that was parked has its old place, and could not before it was let go.
+
+    Args:
+        record: a queued job's.
+        place: the field that it stands in line by.
+    """
+    times = [time for name in (place, "queued_at") if isinstance(time := record.fields.get(name), datetime)]
+    return max(times, default=None)
 
 
 def _waiting(now: datetime, queue: JobQueue | None) -> list[tuple[str, Query]]:

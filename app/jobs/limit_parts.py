@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 from app.jobs.admission import Admission
 from app.jobs.concurrency import ConcurrencyLimits
+from app.jobs.handover import Handover
 from app.jobs.lease import LeaseParts
-from app.jobs.limits import Limit, limit_name
+from app.jobs.limits import Limit
 from app.jobs.locks import Locks
 from app.jobs.models import Job
 from app.jobs.parked import ParkedJobs
@@ -27,7 +28,7 @@ class Limits:
         self._parts = parts
         self.parked = ParkedJobs(parts.store, parts.records)
         self.pauses = Pauses(parts.store, parts.clock)
-        self.permits = Permits(parts.store, parts.clock, parts.chance, parts.lease_seconds, registry)
+        self.permits = Permits(parts, registry, Handover(parts, self.parked))
         self._concurrency = ConcurrencyLimits(self.permits, self.parked, registry, parts.clock, parts.lease_seconds)
         self.turns = Turns(parts, self.parked)
         self.rates = Rates(parts, self.parked, registry)
@@ -51,9 +52,9 @@ class Limits:
         async def permitted(job: Job, limit: int) -> int:
             if job.parked_on is None or not self.permits.knows(job.type):
                 return 0
-            if self.permits.capacity(job.type) is not None:
-                limit = min(limit, await self.permits.free_count(job.type))
-            return await parking.free(job.parked_on, limit) if limit else 0
+            if self.permits.capacity(job.type) is None:
+                return await parking.free(job.parked_on, limit)
+            return await self.permits.offer(job.type, limit)
 
         async def given(job: Job, limit: int) -> int:
             return 0 if job.parked_on is None else await self.turns.pass_on(job.parked_on)
@@ -62,10 +63,6 @@ class Limits:
             # One is enough to wake a worker, which knows how much room it has for others.
             return await self.rates.give(job.type, min(limit, 1)) if self.permits.knows(job.type) else 0
 
-        async def offer(job_type: str) -> None:
-            await parking.free(limit_name(Limit.CONCURRENCY, job_type), 1)
-
-        self.permits.on_free = offer
         return {
             Limit.PAUSE: resumed,
             Limit.CONCURRENCY: permitted,

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from app.jobs.clock import Chance, Clock
-from app.jobs.lease import Lease
+from app.jobs.handover import Handover, let_go_for
+from app.jobs.lease import Lease, LeaseParts
 from app.jobs.limits import COLLECTION, SCHEMA_VERSION, Limit, limit_name
 from app.jobs.models import JobStatus
 from app.jobs.registry import Registry
@@ -26,7 +26,6 @@ from app.stores.base import (
     OutcomeUnknown,
     PreconditionFailed,
     Record,
-    Store,
     StoreError,
     Update,
     Value,
@@ -58,6 +57,8 @@ class Permit:
     version: Version
     sent_at: float
     idle_since: float
+    let_go: str | None = None
+    """The job that was let go for it when it was free."""
     job_id: str | None = None
     lease: Lease | None = None
     attended: bool = False
@@ -67,16 +68,15 @@ class Permit:
 class Permits:
     """The permits that one process holds. Belongs to one event loop."""
 
-    def __init__(self, store: Store, clock: Clock, chance: Chance, lease_seconds: float, registry: Registry) -> None:
+    def __init__(self, parts: LeaseParts, registry: Registry, handover: Handover) -> None:
         self.on_lost: set[Callable[[str], None]] = set()
         """Told the id of a job that has to stop, because its permit is lost."""
-        self.on_free: Callable[[str], Awaitable[object]] | None = None
-        """Told a type one of whose permits this process has just given back."""
-        self._store = store
-        self._clock = clock
-        self._chance = chance
-        self._lease_seconds = lease_seconds
+        self._store = parts.store
+        self._clock = parts.clock
+        self._chance = parts.chance
+        self._lease_seconds = parts.lease_seconds
         self._registry = registry
+        self._handover = handover
         self._held: list[Permit] = []
         self._lent: set[Permit] = set()
         self._changed = asyncio.Event()
@@ -149,10 +149,11 @@ class Permits:
         self._collect()
         idle = [permit for permit in self._held if permit.job_id is None and permit not in self._lent]
         await self._release(idle)
-        if not self._held and self._upkeep is not None:
-            self._upkeep.cancel()
-            await asyncio.gather(self._upkeep, return_exceptions=True)
-            self._upkeep = None
+        upkeep = self._upkeep
+        if not self._held and upkeep is not None:
+            # It ends by itself. Cancelled, it could leave a permit behind that it is just giving back.
+            self._changed.set()
+            await asyncio.wait([upkeep])
 
     # --- in the store ---
 
@@ -213,10 +214,10 @@ class Permits:
             else:
                 units.append([Update(COLLECTION, name, fields, record.version)])
         taken = 0
-        for (name, _), token, answer in zip(free, tokens, await self._store.commit_each(units), strict=True):
+        for (name, record), token, answer in zip(free, tokens, await self._store.commit_each(units), strict=True):
             version = await self._version(name, token, answer)
             if version is not None:
-                self._held.append(Permit(job_type, name, token, version, sent_at, sent_at))
+                self._held.append(Permit(job_type, name, token, version, sent_at, sent_at, let_go_for(record)))
                 taken += 1
         self._keep_up()
         return taken
@@ -232,18 +233,39 @@ class Permits:
         (record,) = await self._store.get(COLLECTION, [name])
         return record.version if record is not None and record.fields.get("holder") == token else None
 
+    async def offer(self, job_type: str, limit: int) -> int:
+        """Let parked jobs go on for permits that nobody holds, each for one; answers how many did.
+
+        Raises:
+            StoreError: the store could not be asked; some may have gone on.
+        """
+        ids = self._ids(job_type, self.capacity(job_type) or 0)
+        offered = 0
+        for start in range(0, len(ids), PAGE):
+            names = ids[start : start + PAGE]
+            records = await self._store.get(COLLECTION, names)
+            for name, record in zip(names, records, strict=True):
+                if offered >= limit or not await self._handover.waits(job_type):
+                    return offered
+                if _is_free(record, self._clock.now()):
+                    version = None if record is None else record.version
+                    offered += await self._handover.free(job_type, name, version, let_go_for(record))
+        return offered
+
     async def _release(self, permits: Sequence[Permit]) -> None:
         if not permits:
             return
         self._held = [permit for permit in self._held if permit not in permits]
         try:
-            answers = await self._store.commit_each([[Delete(COLLECTION, each.id, each.version)] for each in permits])
+            waited_for = {name for name in {each.type for each in permits} if await self._handover.waits(name)}
+            handed = [each for each in permits if each.type in waited_for]
+            plain = [each for each in permits if each.type not in waited_for]
+            if plain:
+                await self._store.commit_each([[Delete(COLLECTION, each.id, each.version)] for each in plain])
+            for each in handed:
+                await self._handover.free(each.type, each.id, each.version, each.let_go)
         except StoreError as error:
-            logger.warning("%d permits were not given back and will run out: %s", len(permits), error)
-            return
-        for permit, answer in zip(permits, answers, strict=True):
-            if isinstance(answer, list) and self.on_free is not None:
-                await self.on_free(permit.type)
+            logger.warning("%d permits may not have been given back, and will run out: %s", len(permits), error)
 
     # --- upkeep ---
 

@@ -130,7 +130,9 @@ class Rates:
 
     def next_look(self) -> float:
         """The monotonic time from which on jobs that wait for a time may have one."""
-        reserved = map(self._monotonic, self._times.values())
+        # Those that have passed are of no use before a job comes for them, and that is looked for anyway.
+        now = self._parts.clock.now()
+        reserved = (self._monotonic([time for time in times if time > now]) for times in self._times.values())
         return min((*self._full.values(), *self._used_up.values(), *reserved), default=float("inf"))
 
     def _monotonic(self, times: Sequence[datetime]) -> float:

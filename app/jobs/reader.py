@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime, timedelta
 from typing import Any, TypeAlias
 
+from app.jobs.depths import waiting_since
 from app.jobs.durations import uptime_text
 from app.jobs.errors import BadInput, JobNotFound, WaitTimeout
 from app.jobs.listing import JobFilter, JobPage, all_of, page_of
@@ -223,8 +224,8 @@ class JobReader:
         waited: list[float] = []
         for name, query in asked.items():
             for record in (await self.runtime.store.query(query)).records:
-                since = record.fields[name]
-                if isinstance(since, datetime):
+                since = waiting_since(record, name)
+                if since is not None:
                     waited.append((now - since).total_seconds())
         return max(waited, default=None)
 

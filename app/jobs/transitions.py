@@ -250,9 +250,10 @@ def _park_running(job: Job, event: Park, now: datetime) -> Job:
 
 
 def _unpark(job: Job, event: Unpark, now: datetime) -> Job:
+    """It has its old place among jobs of its priority again; since when it could run, `queued_at` says."""
     if job.parked_on is None:
         return job
-    return _queued(job, now, None)
+    return changed(_queued(job, now, None), {"ready_at": min(job.created_at, now)})
 
 
 def _defer(job: Job, event: Defer, now: datetime) -> Job:

@@ -146,12 +146,13 @@ async def test_a_zombies_permit_is_refused_and_its_job_stops(site: Site) -> None
     gauge = Gauge(site, 1, gated=True)
     zombie, other = await site.peer("zombie"), await site.peer("other")
     first, second = await zombie.submitted("narrow", {"name": "a"}), await zombie.submitted("narrow", {"name": "b"})
-    working = asyncio.create_task(zombie.drain())
+    working = asyncio.create_task(zombie.drain(concurrency=1))  # it has no room for more
     await gauge.has_begun.wait()
     other.clock.jump(LEASE_SECONDS * LIFE)
     await Watchdog(other.runtime).run()
     (lease,) = await other.claimed()
-    await zombie.clock.advance(LEASE_SECONDS / 2)  # its renewals meet what others wrote
+    while not working.done():
+        await pass_time(1.0, zombie)  # its renewals meet what others wrote
     await working
     assert zombie.runtime.limits.permits.held == []
     assert (await other.get(lease.job.id)).status is JobStatus.RUNNING

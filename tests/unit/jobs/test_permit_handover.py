@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
+from typing import Any
 
 import pytest
 
-from app.jobs import EngineOptions, JobPriority, JobResult
-from app.jobs.concurrency import GRACE
+from app.jobs import EngineOptions, JobPriority, JobResult, Watchdog
 from app.jobs.events import Complete
 from app.jobs.lease import Lease
 from app.jobs.permits import LIFE, LINGER_SECONDS
 from app.stores.memory import MemoryJobStore
-from tests.support.clock import FakeClock
+from tests.support.clock import FakeClock, settle
 from tests.support.engine import Engine
 from tests.support.written import CountingStore, Written
 
@@ -103,19 +104,67 @@ async def test_a_job_left_alone_stands_before_no_other_type(fleet: Fleet) -> Non
     assert sorted(lease.job.id for lease in await fleet.claim(fleet.first, 5)) == wide
 
 
-async def test_if_whoever_was_about_to_take_it_is_dead_it_is_parked_and_goes_on_later(fleet: Fleet) -> None:
+async def test_if_whoever_was_about_to_take_it_is_dead_it_goes_on_when_that_ones_permit_has_run_out(
+    fleet: Fleet,
+) -> None:
     _, let_go, _ = await fleet.handed_over()
     await fleet.second.runtime.limits.permits.acquire("narrow", 1)
     upkeep = fleet.second.runtime.limits.permits._upkeep
     assert upkeep is not None
     upkeep.cancel()
-    assert await fleet.claim(fleet.first, 10) == []
-    await fleet.clock.advance(GRACE.total_seconds())
-    assert await fleet.claim(fleet.first, 10) == []
-    assert (await fleet.first.get(let_go)).parked_on is not None
-    await fleet.clock.advance(LEASE * LIFE)
+    for _ in range(4):
+        assert await fleet.claim(fleet.first, 10) == []
+        await fleet.clock.advance(LEASE * LIFE / 4)
     (lease,) = await fleet.claim(fleet.first, 10)
     assert lease.job.id == let_go
+    assert fleet.writes(let_go) == 4
+
+
+async def test_no_other_job_is_let_go_for_a_permit_as_long_as_one_waits_that_was(fleet: Fleet) -> None:
+    _, let_go, parked = await fleet.handed_over()
+    urgent = [await fleet.first.submitted("narrow", priority=JobPriority.CRITICAL) for _ in range(2)]
+    permits = fleet.second.runtime.limits.permits
+    for each in urgent:
+        (lease,) = await fleet.claim(fleet.second, 1)
+        assert lease.job.id == each
+        permits.attend(each)
+        await lease.settle(DONE)
+        permits.done(each)
+        await fleet.clock.advance(LINGER_SECONDS)
+        assert await permits.free_count("narrow") == 1
+        assert [(await fleet.first.get(job)).parked_on is None for job in (let_go, parked)] == [True, False]
+    await Watchdog(fleet.first.runtime).run()
+    assert (await fleet.first.get(parked)).parked_on is not None
+    (lease,) = await fleet.claim(fleet.first, 1)
+    assert (lease.job.id, fleet.writes(let_go)) == (let_go, 4)
+
+
+async def test_a_permit_that_is_being_given_back_when_a_worker_ends_is_handed_on(fleet: Fleet) -> None:
+    first = await fleet.first.submitted("narrow")
+    second = await fleet.first.submitted("narrow")
+    (lease,) = await fleet.claim(fleet.first, 2)
+    permits = fleet.first.runtime.limits.permits
+    permits.attend(first)
+    await lease.settle(DONE)
+    permits.done(first)
+    reached, gate = asyncio.Event(), asyncio.Event()
+    free = fleet.first.runtime.limits.permits._handover.free
+
+    async def slow(*told: Any) -> bool:
+        reached.set()
+        await gate.wait()
+        return await free(*told)
+
+    permits._handover.free = slow  # type: ignore[method-assign]
+    await fleet.clock.advance(LINGER_SECONDS)
+    await reached.wait()
+    closing = asyncio.create_task(permits.close())
+    await settle()
+    assert not closing.done()
+    gate.set()
+    await closing
+    assert await permits.free_count("narrow") == 1
+    assert (await fleet.first.get(second)).ready_at is not None
 
 
 async def test_a_better_newcomer_gets_the_permit_that_was_for_a_parked_job(fleet: Fleet) -> None:

@@ -360,10 +360,11 @@ def test_a_delay_that_is_over_keeps_its_place_in_the_queue() -> None:
 
 @pytest.mark.parametrize("status", [Q, R])
 def test_a_parked_job_waits_for_what_it_is_parked_on(status: JobStatus) -> None:
+    """Let go, it has its old place in the line, and says since when it could run."""
     parked = transition(job_in(status), Park("limit:gpu"), NOON)
     freed = transition(parked, Unpark(), NOON + SECOND)
     assert (parked.parked_on, parked.ready_at, parked.retries_used, parked.lease_losses) == ("limit:gpu", None, 0, 0)
-    assert (freed.parked_on, freed.ready_at) == (None, NOON + SECOND)
+    assert (freed.parked_on, freed.ready_at, freed.queued_at) == (None, freed.created_at, NOON + SECOND)
     assert transition(freed, Unpark(), NOON + 2 * SECOND) is freed
 
 
