@@ -60,8 +60,8 @@ def test_a_service_starts_without_what_it_does_not_need_yet(tmp_path: Path, serv
 
 def test_a_job_worker_knows_the_shipped_types_when_it_meets_one(tmp_path: Path) -> None:
     program = (
-        "import workers.job_worker; from app.jobs import JobRegistry;"
-        "print([each.type for each in JobRegistry.registry.known()], JobRegistry.registry.get('catalog_enrich_field').type)"
+        "import workers.job_worker; from app.jobs import JobRegistry; types = JobRegistry.registry;"
+        "print([each.type for each in types.known()], types.get('catalog_enrich_field').type)"
     )
     done = subprocess.run(
         [sys.executable, "-c", program],
