@@ -59,6 +59,7 @@ async def carry_out(
     touches: Touches,
     locks: Iterable[str] | None = None,
     repairer: Repairer[ChangePlan] | None = None,
+    decided: Decided | None = None,
 ) -> dict[str, Any]:
     """Plan, judge, mend; then show the plan, or apply it and read it back.
 
@@ -70,6 +71,7 @@ async def carry_out(
             What the plan touches besides, and what a person's plan touches, is locked as well, unless this is empty.
             A dry run locks nothing.
         repairer: mends plans; by default the application's setting `catalog_repairer`, else the one without a model.
+        decided: what a person decided about a plan that was shown before; a plan given instead is the one to judge.
 
     Returns:
         For the job's result: `mode`, `status` (`planned`, `applied`), `change_id` (None in a dry run), `risk`,
@@ -93,7 +95,7 @@ async def carry_out(
             while await held.hold(await _families(catalog, touches) if named is None else named):
                 pass
         chosen = repairer or repairer_of(ctx)
-        return await _Street(ctx, catalog, build, touches, chosen, writes=writes, locks=held).walk()
+        return await _Street(ctx, catalog, build, touches, chosen, writes=writes, locks=held).walk(decided)
 
 
 async def _families(catalog: CatalogStore, touches: Touches) -> set[str]:
@@ -112,6 +114,20 @@ def repairer_of(ctx: JobContext) -> Repairer[ChangePlan]:
     """The application's repairer: its setting `catalog_repairer`, else the one without a model."""
     chosen: Any = ctx.application.get("catalog_repairer")
     return RuleBasedRepairer() if chosen is None else chosen
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What a person decided about a plan before it was carried out."""
+
+    shown: dict[str, Any]
+    """The plan that the person saw."""
+    decision: ReviewDecision
+
+
+def _given_plan(decision: ReviewDecision) -> object | None:
+    """The plan that a person gave instead of the one shown, if any."""
+    return decision.data.get("plan") if isinstance(decision.data, dict) else None
 
 
 class PlanTooLarge(PermanentError):
@@ -175,11 +191,14 @@ class _Street:
         self._first: _Judged
         self._change_id: str
 
-    async def walk(self) -> dict[str, Any]:
+    async def walk(self, decided: Decided | None) -> dict[str, Any]:
         """To the end, through as many decisions of people as it takes."""
         planned = await self._step("plan", self._plan)
         self._change_id = planned["change_id"]
         self._first = _Judged.of_json(planned)
+        if decided is not None and _given_plan(decided.decision) is not None:
+            judged = await self._step("judge", self._judge_decided, decided.shown, decided.decision)
+            self._first = _Judged.of_json(judged)
         while True:
             try:
                 return await execute_with_repair_loop(self._execute, self)
@@ -252,7 +271,7 @@ class _Street:
     async def _judge_decided(self, work: dict[str, Any], decision: ReviewDecision) -> dict[str, Any]:
         """The plan that a person approved, or gave instead, judged on the catalogue as it is now."""
         reviewed = ChangePlan.model_validate(work)
-        given = decision.data.get("plan") if isinstance(decision.data, dict) else None
+        given = _given_plan(decision)
         try:
             plan = reviewed if given is None else ChangePlan.model_validate(given)
         except ValidationError as error:

@@ -37,7 +37,7 @@ from app.catalog.plans.diff import diff_lines
 from app.catalog.plans.replay import with_previews
 from app.catalog.store import CatalogStore
 from app.catalog.tasks.mode import may_write
-from app.catalog.tasks.planning import carry_out
+from app.catalog.tasks.planning import Decided, carry_out
 from app.jobs import JobContext, JobQueue, JobRequest, RetryLater, job
 
 PayloadT = TypeVar("PayloadT", bound=BaseModel)
@@ -80,8 +80,10 @@ async def plan_of(catalog: CatalogStore, planner: Planner[PayloadT], payload: Pa
     return planner.build(payload, snapshot), snapshot
 
 
-async def run_plan(ctx: JobContext, planner: Planner[PayloadT], payload: PayloadT) -> dict[str, Any]:
-    """Carry a planner's plan out; see `carry_out`.
+async def run_plan(
+    ctx: JobContext, planner: Planner[PayloadT], payload: PayloadT, decided: Decided | None = None
+) -> dict[str, Any]:
+    """Carry a planner's plan out, or the one that a person gave instead of it; see `carry_out`.
 
     Raises:
         RetryLater: what it looks at was moved between looking and locking.
@@ -94,18 +96,21 @@ async def run_plan(ctx: JobContext, planner: Planner[PayloadT], payload: Payload
             raise RetryLater(MOVED_SECONDS)
         return planner.build(payload, snapshot)
 
-    return await carry_out(ctx, build, touches=touches)
+    return await carry_out(ctx, build, touches=touches, decided=decided)
 
 
 async def ask_first(
     ctx: JobContext, planner: Planner[PayloadT], payload: PayloadT, question: str, evidence: dict[str, Any]
-) -> None:
+) -> Decided | None:
     """Before a job applies what it is not sure of, a person decides, with the plan and the evidence in view.
 
     Nobody is asked about a plan that would change nothing.
+
+    Returns:
+        What was decided; None if nobody was asked.
     """
     if not may_write(ctx):
-        return
+        return None
 
     async def shown() -> dict[str, Any] | None:
         plan, snapshot = await plan_of(CatalogStore(ctx.store), planner, payload)
@@ -115,8 +120,9 @@ async def ask_first(
         return {"plan": plan.model_dump(mode="json"), "diff": diff_lines(plan), "evidence": evidence}
 
     request = await ctx.step("show", shown)
-    if request is not None:
-        await ctx.request_review(question, request, name="approve")
+    if request is None:
+        return None
+    return Decided(request["plan"], await ctx.request_review(question, request, name="approve"))
 
 
 NORMALIZE = Planner(normalize.needs, normalize.build)
@@ -140,10 +146,11 @@ async def family_normalize(ctx: JobContext, payload: FamilyNormalize) -> dict[st
 @job("family_merge", queue=JobQueue.MAINTENANCE, payload_model=FamilyMerge)
 async def family_merge(ctx: JobContext, payload: FamilyMerge) -> dict[str, Any]:
     """One family into another: what the target lacks moves, the rest is listed for a person."""
+    decided = None
     if payload.needs_review:
         question = f"are {payload.source_family} and {payload.target_family} one family?"
-        await ask_first(ctx, MERGE_FAMILIES, payload, question, payload.evidence)
-    return await run_plan(ctx, MERGE_FAMILIES, payload)
+        decided = await ask_first(ctx, MERGE_FAMILIES, payload, question, payload.evidence)
+    return await run_plan(ctx, MERGE_FAMILIES, payload, decided)
 
 
 @job("family_split", queue=JobQueue.MAINTENANCE, payload_model=FamilySplit)
@@ -194,10 +201,11 @@ async def targeted_fix_(ctx: JobContext, payload: TargetedFix) -> dict[str, Any]
 @job("merge_candidate", queue=JobQueue.PRIORITY, payload_model=MergeCandidate)
 async def merge_candidate_(ctx: JobContext, payload: MergeCandidate) -> dict[str, Any]:
     """One exercise folded into another that is the same."""
+    decided = None
     if payload.needs_review:
         question = f"is {payload.source_id} the same exercise as {payload.target_id}?"
-        await ask_first(ctx, MERGE_CANDIDATE, payload, question, payload.evidence)
-    return await run_plan(ctx, MERGE_CANDIDATE, payload)
+        decided = await ask_first(ctx, MERGE_CANDIDATE, payload, question, payload.evidence)
+    return await run_plan(ctx, MERGE_CANDIDATE, payload, decided)
 
 
 @job("alias_repair", queue=JobQueue.MAINTENANCE, payload_model=AliasRepair)

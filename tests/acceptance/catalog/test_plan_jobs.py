@@ -8,6 +8,7 @@ import pytest
 
 from app.catalog import Exercise
 from app.catalog.apply import Journal
+from app.catalog.plans import ChangePlan, patch_exercises
 from app.jobs import Job, JobStatus
 from tests.acceptance.catalog.conftest import Process, Site
 from tests.unit.catalog.exercises import named
@@ -106,6 +107,39 @@ async def test_what_is_not_sure_waits_for_a_person_with_everything_in_view(
 
     assert (await process.manager.get_job(job.id)).status is job_status
     assert await status_of(process, "db-row") == exercise
+
+
+async def test_a_plan_that_a_person_gives_instead_is_the_one_that_is_judged_and_applied(memory: Site) -> None:
+    process = await memory.catalogued(rows())
+    job = await left(process, "merge_candidate", PAIR)
+    other = patch_exercises(["dumbbell-row"], {"execution_notes": ["Pull.", "Lower slowly."]}, rationale="not the same")
+    shown = ChangePlan.model_validate(job.review["request"]["plan"])
+
+    await process.manager.review(
+        job.id, "approve", "ann", data={"plan": shown.changed(operations=[other]).model_dump(mode="json")}
+    )
+    await process.drain()
+
+    done = await process.manager.get_job(job.id)
+    assert done.result is not None
+    assert [each["kind"] for each in done.result.data["plan"]["operations"]] == ["patch_exercise"]
+    assert await status_of(process, "db-row") == "active"
+    (stored,) = await process.catalog.get(["dumbbell-row"])
+    assert stored is not None
+    assert stored.exercise.execution_notes == ("Pull.", "Lower slowly.")
+
+
+async def test_what_is_no_plan_goes_back_to_the_person_who_gave_it(memory: Site) -> None:
+    process = await memory.catalogued(rows())
+    job = await left(process, "merge_candidate", PAIR)
+
+    await process.manager.review(job.id, "approve", "ann", data={"plan": {"operations": "archive it"}})
+    await process.drain()
+
+    asked = await process.manager.get_job(job.id)
+    assert asked.status is JobStatus.NEEDS_REVIEW
+    assert [each["code"] for each in asked.review["request"]["findings"]] == ["BAD_PLAN"]
+    assert await status_of(process, "db-row") == "active"
 
 
 async def test_nobody_is_asked_in_a_dry_run_or_when_nothing_would_change(memory: Site) -> None:
