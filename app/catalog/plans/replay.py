@@ -233,6 +233,10 @@ def _merge(snapshot: Snapshot, operation: Operation, at: datetime) -> Changes:
         if exercise.status is not ExerciseStatus.ACTIVE:
             message = f"{exercise.id!r} is {exercise.status}; only active exercises are merged"
             raise CannotReplay(operation, "NOT_ACTIVE", field, message)
+    old = snapshot.aliases.get(source.slug)
+    if old is not None and old.exercise_id not in (source.id, into.id):
+        message = f"the slug {source.slug!r} is an alias of another record already; repair that alias first"
+        raise CannotReplay(operation, "ALIAS_TAKEN", "targets", message)
     changes: dict[Target, Item | None] = {
         exercise_target(source.id): _with(source, at, {"status": ExerciseStatus.MERGED, "merged_into": into.id})
     }

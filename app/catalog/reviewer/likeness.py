@@ -87,7 +87,18 @@ def _rules() -> _Rules:
 class Profile:
     """What is compared of an exercise, worked out once."""
 
-    __slots__ = ("_mentioned", "base", "equipment", "exercise", "family", "modifiers", "movement", "text", "words")
+    __slots__ = (
+        "_mentioned",
+        "base",
+        "equipment",
+        "exercise",
+        "family",
+        "modifiers",
+        "movement",
+        "name",
+        "text",
+        "words",
+    )
 
     def __init__(self, exercise: Exercise) -> None:
         rules = _rules()
@@ -96,6 +107,8 @@ class Profile:
         self.family = parsed.family_slug
         """By the name, so that exercises that were put into a wrong family are compared as well."""
         self.words = name_words(exercise.name)
+        self.name = parsed.base
+        """The base in the order of its words: high to low is not low to high."""
         self.base = frozenset(parsed.base.split())
         meant = frozenset(rules.movements.get(parsed.base, parsed.base).split())
         self.movement = meant - rules.positions
@@ -128,7 +141,7 @@ def compare(one: Profile, other: Profile) -> Likeness:
     if apart is not None:
         return Likeness(Verdict.DIFFERENT, 0.0, (apart,), None)
     text = _text_similarity(one, other)
-    same_name = one.base == other.base
+    same_name = one.name == other.name
     known = one.equipment is not None and other.equipment is not None
     muscle = one.exercise.primary_muscles[:1] == other.exercise.primary_muscles[:1]
     # A position that is told by the text is one; other words of a text may speak of a way in which it is done too.

@@ -181,3 +181,9 @@ def test_a_merged_double_is_not_found_again() -> None:
     merged = changed(**{**source.model_dump(), "status": "merged", "merged_into": target.id})
 
     assert scan_duplicates([target, merged]).pairs == ()
+
+
+def test_what_goes_the_other_way_round_is_never_merged_without_a_person() -> None:
+    one, other = curl("Cable Woodchop High to Low"), curl("Cable Woodchop Low to High")
+
+    assert all(pair.needs_review for pair in scan_duplicates([one, other]).pairs)

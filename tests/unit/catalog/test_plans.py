@@ -37,6 +37,7 @@ from app.catalog.plans import (
 )
 from app.catalog.plans.operation import LEAST_RISK
 from app.catalog.plans.paths import REQUIRED, WRITABLE
+from app.catalog.plans.replay import CannotReplay, replay
 from tests.unit.catalog.exercises import FLAWLESS, NOW, named
 
 PRESS = named("Chest Press", "machine")
@@ -245,6 +246,14 @@ def test_a_snapshot_with_changes_leaves_the_first_as_it_was() -> None:
     assert (dict(after.exercises), dict(after.families)) == ({}, {"bench-press": family})
     assert dict(after.aliases) == {old.id: old}
     assert "bench-press" in snapshot.exercises
+
+
+def test_a_merge_takes_no_alias_from_another_record() -> None:
+    others = alias("chest-press", exercise_id="fly")
+    snapshot = Snapshot({"bench-press": FLAWLESS, "chest-press": PRESS}, {others.id: others})
+
+    with pytest.raises(CannotReplay, match="'chest-press' is an alias of another record already"):
+        replay(snapshot, merge_exercise(PRESS, FLAWLESS), NOW)
 
 
 def test_what_a_plan_touches() -> None:
