@@ -29,7 +29,7 @@ def is_gone(home: str) -> bool:
     """
     module, _, script = home.partition(" ")
     if module == _SCRIPT:
-        return script == _script()
+        return bool(script) and script == _script()
     if module in sys.modules:
         return True
     package = module.rpartition(".")[0]

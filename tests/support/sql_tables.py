@@ -19,7 +19,8 @@ class SqlTables:
     def emptied(self, url: str) -> str:
         """Empty what tables there are on a server (a store makes them when it is opened); gives their prefix."""
         if url not in self._engines:
-            self._engines[url] = create_engine(address_of(url))
+            # Other tests of this process may have let the server end every connection.
+            self._engines[url] = create_engine(address_of(url), pool_pre_ping=True)
         names = [Naming(self.prefix).table(collection) for collection in BY_NAME]
         with self._engines[url].begin() as connection:
             if inspect(connection).has_table(names[0]):

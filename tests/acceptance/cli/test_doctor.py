@@ -124,6 +124,7 @@ def test_a_queue_that_nobody_works_off(torpor: Torpor, place: Path) -> None:
     with closing(sqlite3.connect(place / "torpor.db")) as database, database:
         an_hour = 3_600_000_000  # the tables keep microseconds
         database.execute("UPDATE torpor_jobs SET ready_at = ready_at - ?", (an_hour,))
+        database.execute("UPDATE torpor_jobs SET queued_at = queued_at - ?", (an_hour,))
 
     answer = torpor("doctor", "--json")
 
