@@ -365,11 +365,17 @@ def request_time_of(given: Settings, *, runs_jobs: bool) -> RequestTime:
 
     publish = flush = 0.0
     if runs_jobs and given.wake_topic is not None:
-        from app.cloud.pubsub import PUBLISH_SECONDS as publish  # noqa: N811
+        from app.cloud import pubsub
+
+        publish = pubsub.PUBLISH_SECONDS
     elif runs_jobs and given.wake_queue is not None:
-        from app.cloud.tasks import CREATE_SECONDS as publish  # noqa: N811
+        from app.cloud import tasks
+
+        publish = tasks.CREATE_SECONDS
     if given.telemetry != "off":
-        from app.cloud.courier import FLUSH_SECONDS as flush  # noqa: N811
+        from app.cloud import courier
+
+        flush = courier.FLUSH_SECONDS
     return request_time(
         given.request_seconds,
         shutdown_seconds=given.shutdown_seconds if runs_jobs else 0.0,
@@ -511,6 +517,7 @@ def _traced(app: Flask, telemetry: Telemetry | None) -> Flask:
     if telemetry is not None:
         from app.web.traced import TracedApp
 
+        # Flask's own way to put something around an application, which its types take for a method.
         app.wsgi_app = TracedApp(app.wsgi_app, telemetry)  # type: ignore[method-assign]
     return app
 

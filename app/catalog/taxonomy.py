@@ -23,6 +23,21 @@ _UNDECOMPOSED = str.maketrans(
     | dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212", "-")
 )
 
+TAXONOMY_FIELD = {
+    "equipment": "equipment",
+    "category": "category",
+    "movement_type": "movement_type",
+    "split": "split",
+    "level": "level",
+    "plane": "plane",
+    "force": "force",
+    "mechanic": "mechanic",
+    "muscle_group": "muscle_group",
+    "primary_muscles": "muscle",
+    "secondary_muscles": "muscle",
+}
+"""The fields of an exercise whose values are the taxonomy's, and under which name they are there."""
+
 
 def fold(text: str) -> str:
     """`text` in lower-case ASCII: accents and apostrophes dropped, dashes as hyphens, the rest without one dropped."""

@@ -41,7 +41,7 @@ def structured_logs(project: str | None = None, *, level: int = logging.INFO, st
     # Heavy: half a second and two hundred modules, so only processes that log this way pay for it.
     from google.cloud.logging_v2.handlers.structured_log import StructuredLogHandler
 
-    handler = StructuredLogHandler(project_id=project, stream=stream or sys.stdout)  # type: ignore[no-untyped-call]
+    handler = StructuredLogHandler(project_id=project, stream=stream or sys.stdout)  # type: ignore[no-untyped-call]  # Google's
     handler.addFilter(JobFields())
     # Its own filter has to see what ours found.
     handler.filters.reverse()

@@ -163,7 +163,7 @@ class Outgoing:
             try:
                 if self._spans.export(batch) is not SpanExportResult.SUCCESS:
                     raise NotTaken(self._reasons.take())
-            except Exception as error:
+            except Exception as error:  # whatever a library raises; all that is not dropped here goes on below
                 sound = _sound(batch)
                 if len(sound) < len(batch):
                     self.waiting.put_back(sound)

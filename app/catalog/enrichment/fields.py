@@ -10,26 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from app.catalog.errors import UnknownField
 from app.catalog.exercise import ALWAYS_LOCKED, Exercise
-from app.catalog.taxonomy import taxonomy
+from app.catalog.taxonomy import TAXONOMY_FIELD, taxonomy
 
 ATTRIBUTES = "attributes."
 MAX_TEXT = 4_000
 """Characters in one proposed text."""
 
-# Fields whose allowed values are the taxonomy's, and under which name there.
-_TAXONOMY_FIELD = {
-    "equipment": "equipment",
-    "category": "category",
-    "movement_type": "movement_type",
-    "split": "split",
-    "level": "level",
-    "plane": "plane",
-    "force": "force",
-    "mechanic": "mechanic",
-    "muscle_group": "muscle_group",
-    "primary_muscles": "muscle",
-    "secondary_muscles": "muscle",
-}
 _MANY = frozenset(name for name, field in Exercise.model_fields.items() if get_origin(field.annotation) is tuple)
 
 
@@ -64,9 +50,9 @@ class FieldSpec(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _fill_in(cls, data: object) -> object:
-        if not isinstance(data, dict) or data.get("path") not in _TAXONOMY_FIELD:
+        if not isinstance(data, dict) or data.get("path") not in TAXONOMY_FIELD:
             return data
-        canonical = taxonomy().values[_TAXONOMY_FIELD[data["path"]]]
+        canonical = taxonomy().values[TAXONOMY_FIELD[data["path"]]]
         return {"output_type": OutputType.ENUM, **data, "allowed_values": data.get("allowed_values") or canonical}
 
     @model_validator(mode="after")
@@ -78,8 +64,8 @@ class FieldSpec(BaseModel):
             raise ValueError(f"{self.path!r} holds text; take enum or string, or the path {ATTRIBUTES}<name>")
         if (self.output_type is OutputType.ENUM) != bool(self.allowed_values):
             raise ValueError("allowed_values are given for the output type enum, and only for it")
-        if self.path in _TAXONOMY_FIELD:
-            self._check_taxonomy(_TAXONOMY_FIELD[self.path])
+        if self.path in TAXONOMY_FIELD:
+            self._check_taxonomy(TAXONOMY_FIELD[self.path])
         return self
 
     def _check_taxonomy(self, field: str) -> None:

@@ -12,23 +12,10 @@ from app.catalog.names import canonical_name, parse_name
 from app.catalog.plans.finding import Finding
 from app.catalog.plans.operation import Operation, OperationKind, alias_target, exercise_target
 from app.catalog.plans.validators.case import Case, Step, error, setting
-from app.catalog.taxonomy import slugify, taxonomy
+from app.catalog.taxonomy import TAXONOMY_FIELD, slugify, taxonomy
 
 _NAMING = (OperationKind.RENAME_EXERCISE, OperationKind.CREATE_EXERCISE)
 _SLUG_PATHS = ("slug", "family_slug", "merged_into", "exercise_id")
-_TAXONOMY_FIELD = {
-    "equipment": "equipment",
-    "category": "category",
-    "movement_type": "movement_type",
-    "split": "split",
-    "level": "level",
-    "plane": "plane",
-    "force": "force",
-    "mechanic": "mechanic",
-    "muscle_group": "muscle_group",
-    "primary_muscles": "muscle",
-    "secondary_muscles": "muscle",
-}
 _PARENTHESES = re.compile(r"\(([^()]*)\)\s*$")
 
 
@@ -74,7 +61,7 @@ def check_values(case: Case) -> Iterator[Finding]:
     """Fields that have canonical values are given no others."""
     for operation in case.plan.operations:
         for path, value in operation.patch.items():
-            field = _TAXONOMY_FIELD.get(path)
+            field = TAXONOMY_FIELD.get(path)
             if field is None or value is None:
                 continue
             given = value if isinstance(value, list) else [value]
